@@ -1,0 +1,38 @@
+"""How a face (screen, command, exporter) talks to the engine, wherever the engine runs.
+
+Requests go down and return at once; every consequence comes back up in a snapshot.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from wan_tui.core.runtime.state import GenerationRequest
+from wan_tui.core.snapshot import Snapshot
+
+
+class Client(Protocol):
+    """One connection to one engine. All methods are called from the caller's event loop."""
+
+    def snapshots(self) -> AsyncIterator[Snapshot]:
+        """The newest snapshot at once, then every newer one; a slow reader skips to the newest."""
+        ...
+
+    async def load(self, deployment: str) -> None:
+        """Want ``deployment`` loaded. Raises UsageError for an unknown name or an impossible state."""
+        ...
+
+    async def unload(self, deployment: str) -> None:
+        """Want ``deployment`` unloaded; its running job ends as cancelled."""
+        ...
+
+    async def generate(self, request: GenerationRequest) -> str:
+        """Queue a generation (loading its deployment first if needed) and return the job's id.
+
+        Frames and sizes are rounded to what the model can do, with a notice on the job.
+        Raises UsageError for what no rounding can mend.
+        """
+        ...
+
+    async def cancel(self, job: str) -> None:
+        """Cancel a queued job at once, a running one between two steps."""
+        ...

@@ -1,0 +1,83 @@
+"""Plans, estimates and verdicts as data. Nothing here computes."""
+
+from dataclasses import dataclass
+
+from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A figure with its interval, all three in one unit."""
+
+    low: float
+    expected: float
+    high: float
+
+    def scaled(self, factor: float) -> "Bounds":
+        return Bounds(self.low * factor, self.expected * factor, self.high * factor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionPlan:
+    """One concrete way to run a model. ``device`` is ``cpu`` or ``gpu:N`` (N is the NVML index)."""
+
+    device: str
+    gpu_uuid: str | None
+    precision: Precision
+    vae_precision: Precision
+    offload: OffloadMode
+    vae_tiling: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseMemory:
+    """Device memory of one phase: resident weights, activations, and the context that never leaves."""
+
+    phase: Phase
+    weights_bytes: int
+    activation_bytes: int
+    context_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.activation_bytes + self.context_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEstimate:
+    """Predicted device memory: after load, at the peak (the largest phase), and the host's share."""
+
+    basis: Basis
+    loaded_bytes: int
+    peak_bytes: int
+    host_bytes: int
+    phases: tuple[PhaseMemory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageSeconds:
+    stage: Phase
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeEstimate:
+    """Predicted seconds of one generation, without loading and without waiting."""
+
+    basis: Basis
+    total_seconds: Bounds
+    stages: tuple[StageSeconds, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compatibility:
+    """The answer to "will it fit": a verdict, the reason in one sentence, and the plan it holds for.
+
+    ``headroom_bytes`` is device memory minus the estimated peak (negative: short by), None when unknown.
+    """
+
+    verdict: Verdict
+    reason: str
+    plan: ExecutionPlan | None = None
+    memory: MemoryEstimate | None = None
+    headroom_bytes: int | None = None

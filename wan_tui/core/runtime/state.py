@@ -1,0 +1,177 @@
+"""Deployments and jobs as everyone outside the runtime sees them: frozen, complete, serialisable."""
+
+from dataclasses import dataclass, field
+
+from wan_tui.core.planning.plan import Compatibility, StageSeconds, TimeEstimate
+from wan_tui.core.validation.findings import Finding
+from wan_tui.core.words import Expert, JobFailureReason, JobState, LoadState, Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """What to generate. ``width`` and ``height`` are pixels; ``frames`` follows the 4k+1 rule once normalised.
+
+    ``output`` is the path of the MP4 to write, or None for a file named after the job in the output directory.
+    ``image`` is the path of the conditioning picture (i2v, ti2v).
+    """
+
+    deployment: str
+    prompt: str
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: float
+    seed: int
+    negative_prompt: str = ""
+    image: str | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A small picture of the running job: ``rgb`` is base64 of height x width x 3 bytes, row by row."""
+
+    width: int
+    height: int
+    rgb: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    reason: JobFailureReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One generation from submission to its end.
+
+    ``observed_seconds`` and ``stages`` leave out loading and waiting, so they compare with ``estimate``.
+    """
+
+    id: str
+    request: GenerationRequest
+    state: JobState
+    submitted_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    phase: Phase = Phase.IDLE
+    step: int = 0
+    progress_ratio: float = 0.0
+    estimate: TimeEstimate | None = None
+    estimated_end_at: float | None = None
+    step_seconds: float | None = None
+    stages: tuple[StageSeconds, ...] = ()
+    observed_seconds: float | None = None
+    output: str | None = None
+    failure: JobFailure | None = None
+    notices: tuple[str, ...] = ()
+    preview: Preview | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A classic histogram: ``counts[i]`` observations at or below ``bounds[i]`` and above the one before;
+    the last count is for everything above the last bound."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledHistogram:
+    """A histogram of one label value (a stage, an expert, a resolution)."""
+
+    label: str
+    histogram: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCount:
+    label: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentTotals:
+    """Counters of one deployment since the engine started; bounded labels are all present, from 0."""
+
+    loads: int
+    load_failures: tuple[LabelledCount, ...]
+    unloads: tuple[LabelledCount, ...]
+    jobs_finished: int
+    jobs_cancelled: int
+    jobs_failed: tuple[LabelledCount, ...]
+    out_of_memory: tuple[LabelledCount, ...]
+    video_seconds: float
+    load_seconds: Histogram
+    queue_seconds: Histogram
+    generation_seconds: tuple[LabelledHistogram, ...]
+    generation_estimated_seconds: tuple[LabelledCount, ...]
+    estimate_error_ratio: Histogram
+    stage_seconds: tuple[LabelledHistogram, ...]
+    step_seconds: tuple[LabelledHistogram, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """The worker process of a deployment. Memory is of that process; device figures are torch's own."""
+
+    pid: int
+    up: bool
+    started_at: float
+    last_progress_at: float
+    resident_memory_bytes: int | None = None
+    device_allocated_bytes: int | None = None
+    device_reserved_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    torch_version: str | None = None
+    diffusers_version: str | None = None
+    transformers_version: str | None = None
+    cuda_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentStatus:
+    """One deployment now: what is wanted, what is, what would be."""
+
+    name: str
+    model: str
+    profile: str
+    wanted_loaded: bool
+    state: LoadState
+    state_changed_at: float
+    compatibility: Compatibility
+    totals: DeploymentTotals
+    findings: tuple[Finding, ...] = ()
+    failure: str | None = None
+    load_stage: str | None = None
+    load_progress_ratio: float | None = None
+    worker: WorkerStatus | None = None
+    phase: Phase = Phase.IDLE
+    running_job: str | None = None
+    queued_jobs: int = 0
+    oldest_queued_at: float | None = None
+    last_load_seconds: float | None = None
+    last_generation_seconds: float | None = None
+    last_estimated_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line of what happened; ``level`` is info, warning or error, ``source`` a deployment or a part."""
+
+    at: float
+    level: str
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """The newest events, oldest first, and how many older ones were dropped."""
+
+    events: tuple[LogEvent, ...] = field(default=())
+    dropped: int = 0

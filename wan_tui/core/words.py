@@ -1,0 +1,135 @@
+"""The words of the product: every bounded vocabulary, one enum each.
+
+Values are what appears in JSON, in metric labels and on screen, so they never change silently.
+"""
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """Whether a deployment can run on its device."""
+
+    FITS = "fits"
+    TIGHT = "tight"
+    OFFLOAD_REQUIRED = "offload_required"
+    INCOMPATIBLE = "incompatible"
+    UNKNOWN = "unknown"
+
+
+class Basis(StrEnum):
+    """Where an estimated figure comes from."""
+
+    MODELLED = "modelled"
+    CALIBRATED = "calibrated"
+    DECLARED = "declared"
+
+
+class Precision(StrEnum):
+    """Number format of a component's weights, in torch's spelling without the prefix."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+    @property
+    def bytes_per_parameter(self) -> int:
+        return 4 if self is Precision.FP32 else 2
+
+
+class OffloadMode(StrEnum):
+    """What leaves the device when it is not computing (diffusers' terms)."""
+
+    NONE = "none"
+    MODEL = "model"
+    SEQUENTIAL = "sequential"
+
+
+class LoadState(StrEnum):
+    UNLOADED = "unloaded"
+    LOADING = "loading"
+    LOADED = "loaded"
+    UNLOADING = "unloading"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """What a worker is doing; all but ``idle`` are also the stages whose seconds are recorded."""
+
+    IDLE = "idle"
+    TEXT_ENCODE = "text_encode"
+    IMAGE_ENCODE = "image_encode"
+    DENOISE_HIGH_NOISE = "denoise_high_noise"
+    DENOISE_LOW_NOISE = "denoise_low_noise"
+    VAE_DECODE = "vae_decode"
+    WRITE_OUTPUT = "write_output"
+
+
+STAGES: tuple[Phase, ...] = tuple(phase for phase in Phase if phase is not Phase.IDLE)
+
+
+class Expert(StrEnum):
+    """Which transformer takes a denoising step; a dense model counts as ``high_noise``."""
+
+    HIGH_NOISE = "high_noise"
+    LOW_NOISE = "low_noise"
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
+
+
+class JobFailureReason(StrEnum):
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
+    LOAD_FAILED = "load_failed"
+    INVALID_REQUEST = "invalid_request"
+    OUTPUT = "output"
+    INTERNAL = "internal"
+
+
+class LoadFailureReason(StrEnum):
+    OUT_OF_MEMORY = "out_of_memory"
+    CHECKPOINT = "checkpoint"
+    ENVIRONMENT = "environment"
+    INCOMPATIBLE = "incompatible"
+    WORKER_DIED = "worker_died"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class UnloadCause(StrEnum):
+    OPERATOR = "operator"
+    IDLE = "idle"
+    EVICTED = "evicted"
+    SHUTDOWN = "shutdown"
+    FAILED = "failed"
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Resolution(StrEnum):
+    """Metric label: the size class of a clip, by its number of pixels."""
+
+    P480 = "480p"
+    P720 = "720p"
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, width: int, height: int) -> "Resolution":
+        """Class of a ``width`` x ``height`` frame: the published sizes within 5 % of their area."""
+        for name, area in ((cls.P480, 832 * 480), (cls.P720, 1280 * 720)):
+            if abs(width * height - area) <= 0.05 * area:
+                return name
+        return cls.OTHER
