@@ -6,7 +6,7 @@ Requests go down and return at once; every consequence comes back up in a snapsh
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from wan_tui.core.runtime.state import GenerationRequest
+from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.snapshot import Snapshot
 
 

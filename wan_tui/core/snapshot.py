@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HostSample
+from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HostSample, PollerStatus
 from wan_tui.core.runtime.state import DeploymentStatus, EventLog, Job
+
+__all__ = ["ComponentSize", "ModelSummary", "PollerStatus", "Snapshot"]
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -40,18 +42,6 @@ class ModelSummary:
     max_frames: int
     max_pixels: int
     fps: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollerStatus:
-    """One background loop (nvml, host, manager): how often, how well, how long."""
-
-    poller: str
-    interval_seconds: float
-    polls: int
-    failed_polls: int
-    last_success_at: float | None
-    last_duration_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ class GpuSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverStatus:
-    """State of the NVIDIA driver. ``present`` False is a normal host without one; ``up`` False then says nothing bad."""
+    """State of the NVIDIA driver. A host without one (``present`` False) is a normal case."""
 
     present: bool
     up: bool
@@ -99,3 +99,15 @@ class HostSample:
     memory_available_bytes: int
     sampled_at: float
     volumes: tuple[VolumeSample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollerStatus:
+    """One background loop (nvml, host, manager): how often, how well, how long."""
+
+    poller: str
+    interval_seconds: float
+    polls: int
+    failed_polls: int
+    last_success_at: float | None
+    last_duration_seconds: float | None

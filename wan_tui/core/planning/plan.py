@@ -1,8 +1,29 @@
-"""Plans, estimates and verdicts as data. Nothing here computes."""
+"""Requests, plans, estimates and verdicts as data. Nothing here computes."""
 
 from dataclasses import dataclass
 
 from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """What to generate. ``width`` and ``height`` are pixels; ``frames`` follows the 4k+1 rule once normalised.
+
+    ``output`` is the path of the MP4 to write, or None for a file named after the job in the output directory.
+    ``image`` is the path of the conditioning picture (i2v, ti2v).
+    """
+
+    deployment: str
+    prompt: str
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: float
+    seed: int
+    negative_prompt: str = ""
+    image: str | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from wan_tui.core.planning.plan import Compatibility, StageSeconds, TimeEstimate
+from wan_tui.core.planning.plan import Compatibility, GenerationRequest, StageSeconds, TimeEstimate
 from wan_tui.core.validation.findings import Finding
-from wan_tui.core.words import Expert, JobFailureReason, JobState, LoadState, Phase
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRequest:
-    """What to generate. ``width`` and ``height`` are pixels; ``frames`` follows the 4k+1 rule once normalised.
-
-    ``output`` is the path of the MP4 to write, or None for a file named after the job in the output directory.
-    ``image`` is the path of the conditioning picture (i2v, ti2v).
-    """
-
-    deployment: str
-    prompt: str
-    width: int
-    height: int
-    frames: int
-    steps: int
-    guidance: float
-    seed: int
-    negative_prompt: str = ""
-    image: str | None = None
-    output: str | None = None
+from wan_tui.core.words import JobFailureReason, JobState, LoadState, Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""The engine inside this process, on a thread and an event loop of its own.
+
+A face that stops (a terminal that no longer reads) must not stop the engine, so the two never share a loop.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from wan_tui.core.broadcast import Latest
+from wan_tui.core.config import Settings
+from wan_tui.core.engine import Engine
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.snapshot import Snapshot
+
+Result = TypeVar("Result")
+
+# Runs beside the engine on its loop, e.g. the metrics endpoint.
+Companion = Callable[[Engine], AbstractAsyncContextManager[object]]
+
+
+class EmbeddedClient:
+    """``async with EmbeddedClient(settings) as client``: starts the engine, and stops it and its workers at the end.
+
+    ``companion`` is entered on the engine's loop once the engine runs.
+    """
+
+    def __init__(self, settings: Settings, *, companion: Companion | None = None) -> None:
+        self._settings = settings
+        self._companion = companion
+        self._started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    async def __aenter__(self) -> "EmbeddedClient":
+        self._loop = asyncio.get_running_loop()
+        self._latest: Latest[Snapshot] = Latest()
+        self._thread.start()
+        await asyncio.wrap_future(self._started)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._engine_loop.call_soon_threadsafe(self._stop.set)
+        # Shielded by nature: the thread stops the workers even if this wait is cancelled.
+        await asyncio.to_thread(self._thread.join)
+        self._latest.close()
+
+    def snapshots(self) -> AsyncIterator[Snapshot]:
+        return self._latest.values()
+
+    async def load(self, deployment: str) -> None:
+        await self._ask(self._engine.load(deployment))
+
+    async def unload(self, deployment: str) -> None:
+        await self._ask(self._engine.unload(deployment))
+
+    async def generate(self, request: GenerationRequest) -> str:
+        return await self._ask(self._engine.generate(request))
+
+    async def cancel(self, job: str) -> None:
+        await self._ask(self._engine.cancel(job))
+
+    async def _ask(self, command: Coroutine[Any, Any, Result]) -> Result:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if not self._started.done():
+                self._started.set_exception(error)
+            else:
+                raise
+
+    async def _serve(self) -> None:
+        self._engine_loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with Engine(self._settings) as self._engine:
+            if self._companion is None:
+                await self._forward()
+            else:
+                async with self._companion(self._engine):
+                    await self._forward()
+
+    async def _forward(self) -> None:
+        forwarding = asyncio.create_task(self._forward_snapshots())
+        self._started.set_result(None)
+        await self._stop.wait()
+        forwarding.cancel()
+
+    async def _forward_snapshots(self) -> None:
+        pending = threading.Event()
+
+        def deliver() -> None:
+            pending.clear()
+            if self._engine.latest is not None:
+                self._latest.publish(self._engine.latest)
+
+        async for _ in self._engine.snapshots():
+            # One delivery waits at most: a face that is busy finds the newest snapshot, not a backlog.
+            if not pending.is_set():
+                pending.set()
+                self._loop.call_soon_threadsafe(deliver)

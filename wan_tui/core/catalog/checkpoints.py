@@ -1,0 +1,30 @@
+"""Where the weights of a model lie on this host, if they do."""
+
+import os
+from pathlib import Path
+
+from wan_tui.core.catalog.models import Model
+
+INDEX = "model_index.json"
+
+
+def find_checkpoint(model: Model, models_directory: Path, named: Path | None = None) -> Path | None:
+    """The diffusers folder of ``model``, or None.
+
+    Looked for in this order: the folder ``named`` in the configuration (and then nowhere else), the models
+    directory (by repository name or model id), the Hugging Face hub cache.
+    """
+    if named is not None:
+        candidates = [named]
+    else:
+        candidates = [models_directory / model.repository.split("/")[-1], models_directory / model.id]
+        candidates += sorted((_hub_cache() / f"models--{model.repository.replace('/', '--')}").glob("snapshots/*"))
+    return next((folder for folder in candidates if (folder / INDEX).is_file()), None)
+
+
+def _hub_cache() -> Path:
+    """The cache directory by huggingface_hub's own rules."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    return Path(home).expanduser() / "hub"

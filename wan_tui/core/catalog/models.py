@@ -1,0 +1,158 @@
+"""Typed view of ``models.toml`` and ``components.toml``."""
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+from wan_tui.core.errors import unknown_name
+from wan_tui.core.words import Precision
+
+NAMESPACE = "wan_implementation"
+
+
+class Task(StrEnum):
+    TEXT_TO_VIDEO = "text-to-video"
+    IMAGE_TO_VIDEO = "image-to-video"
+    TEXT_AND_IMAGE_TO_VIDEO = "text-and-image-to-video"
+
+    @property
+    def needs_image(self) -> bool:
+        return self is Task.IMAGE_TO_VIDEO
+
+    @property
+    def takes_image(self) -> bool:
+        return self is not Task.TEXT_TO_VIDEO
+
+
+class Weights(StrEnum):
+    """Where a model's weights come from: a downloaded checkpoint, or the built-in pocket model."""
+
+    CHECKPOINT = "checkpoint"
+    POCKET = "pocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One network of a model: its class, constructor arguments and exact number of parameters."""
+
+    name: str
+    class_name: str
+    parameters: int
+    fp32_parameters: int
+    published: Precision
+    config: MappingProxyType[str, Any]
+
+    def bytes(self, precision: Precision) -> int:
+        """Bytes of the weights in ``precision``; what diffusers keeps in fp32 counts as fp32."""
+        kept = self.fp32_parameters * Precision.FP32.bytes_per_parameter
+        return kept + (self.parameters - self.fp32_parameters) * precision.bytes_per_parameter
+
+    @property
+    def published_bytes(self) -> int:
+        return self.parameters * self.published.bytes_per_parameter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A catalogue entry. Sizes are (width, height) pixels; frames follow the 4k+1 rule."""
+
+    id: str
+    title: str
+    task: Task
+    repository: str
+    weights: Weights
+    transformer: Component
+    experts: int
+    boundary_ratio: float | None
+    expand_timesteps: bool
+    text_encoder: Component
+    vae: Component
+    flow_shift: float
+    fps: int
+    size_multiple: int
+    default_size: tuple[int, int]
+    default_frames: int
+    default_steps: int
+    default_guidance: float
+    default_guidance_low_noise: float | None
+    max_pixels: int
+    max_frames: int
+    activation_bytes_per_token: int
+    decode_bytes_per_pixel: int
+
+    @property
+    def canonical_id(self) -> str:
+        return f"{NAMESPACE}:{self.id}"
+
+    @property
+    def components(self) -> tuple[tuple[str, Component], ...]:
+        """(role in the diffusers pipeline, component), in the order in which the pipeline uses them."""
+        second = (("transformer_2", self.transformer),) if self.experts == 2 else ()
+        return (("text_encoder", self.text_encoder), ("transformer", self.transformer), *second, ("vae", self.vae))
+
+    @property
+    def parameters(self) -> int:
+        return sum(component.parameters for _, component in self.components)
+
+    def latent_frames(self, frames: int) -> int:
+        return (frames - 1) // int(self.vae.config["scale_factor_temporal"]) + 1
+
+    def tokens(self, width: int, height: int, frames: int) -> int:
+        """Length of the transformer's sequence: N = ((F-1)/4+1) * H/(2s) * W/(2s), s the VAE's spatial stride."""
+        patch = int(self.vae.config["scale_factor_spatial"]) * 2
+        return self.latent_frames(frames) * (height // patch) * (width // patch)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    models: tuple[Model, ...]
+
+    def find(self, name: str) -> Model:
+        """The model called ``name``: short id, canonical id or repository, any case.
+
+        Raises UsageError with the nearest known ids.
+        """
+        wanted = name.casefold()
+        for model in self.models:
+            if wanted in {model.id.casefold(), model.canonical_id.casefold(), model.repository.casefold()}:
+                return model
+        raise unknown_name("model", name, (model.id for model in self.models))
+
+
+@functools.cache
+def load_catalogue() -> Catalogue:
+    """The built-in catalogue, read once."""
+    components = {
+        name: Component(
+            name=name,
+            class_name=entry["class"],
+            parameters=entry["parameters"],
+            fp32_parameters=entry["fp32_parameters"],
+            published=Precision(entry["published"]),
+            config=MappingProxyType(entry["config"]),
+        )
+        for name, entry in _read("components.toml").items()
+    }
+    return Catalogue(tuple(_model(name, entry, components) for name, entry in _read("models.toml").items()))
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath(name).read_text("utf-8"))
+
+
+def _model(name: str, entry: dict[str, Any], components: dict[str, Component]) -> Model:
+    typed = {
+        "task": Task(entry["task"]),
+        "weights": Weights(entry["weights"]),
+        "transformer": components[entry["transformer"]],
+        "text_encoder": components[entry["text_encoder"]],
+        "vae": components[entry["vae"]],
+        "default_size": (entry["default_size"][0], entry["default_size"][1]),
+        "boundary_ratio": entry.get("boundary_ratio"),
+        "default_guidance_low_noise": entry.get("default_guidance_low_noise"),
+    }
+    return Model(**{**entry, **typed, "id": name})

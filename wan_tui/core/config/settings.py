@@ -1,0 +1,139 @@
+"""``wan-tui.toml``: parsed, checked, frozen; and the built-in default that applies without one."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from wan_tui.core.catalog import load_catalogue
+from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
+
+CONFIG_VARIABLE = "WANTUI_CONFIG"
+
+DeploymentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeploymentSettings(_Section):
+    """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``."""
+
+    model: str
+    profile: Literal["auto", "cpu"] = "auto"
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|gpu:\d{1,3})$")] = "auto"
+    wanted_loaded: bool = False
+    checkpoint: Path | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        try:
+            return load_catalogue().find(value).id
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+
+class PathSettings(_Section):
+    """Directories: pocket models (``cache``), checkpoints (``models``), videos (``outputs``), ``history``."""
+
+    cache: Path = Field(default_factory=lambda: platformdirs.user_cache_path("wan-tui"))
+    models: Path = Field(default_factory=lambda: platformdirs.user_data_path("wan-tui") / "models")
+    outputs: Path = Field(default_factory=lambda: platformdirs.user_data_path("wan-tui") / "outputs")
+    history: Path = Field(default_factory=lambda: platformdirs.user_data_path("wan-tui") / "history.sqlite3")
+
+    @field_validator("*")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser()
+
+
+class PollingSettings(_Section):
+    """Seconds between two polls of the driver and host, and how long one driver call may take."""
+
+    interval_seconds: float = Field(default=1.0, ge=0.1, le=60)
+    deadline_seconds: float = Field(default=2.0, ge=0.1, le=60)
+
+
+class ExporterSettings(_Section):
+    """Where ``/metrics`` is served. ``port`` 0 takes a free one."""
+
+    listen_address: str = "127.0.0.1"
+    port: int = Field(default=12022, ge=0, le=65535)
+
+
+class Settings(_Section):
+    paths: PathSettings = Field(default_factory=PathSettings)
+    polling: PollingSettings = Field(default_factory=PollingSettings)
+    exporter: ExporterSettings = Field(default_factory=ExporterSettings)
+    deployments: dict[DeploymentName, DeploymentSettings] = Field(default_factory=dict)
+
+    def deployment(self, name: str) -> DeploymentSettings:
+        """Settings of one deployment. Raises UsageError for an unknown name."""
+        if name not in self.deployments:
+            raise unknown_name("deployment", name, self.deployments)
+        return self.deployments[name]
+
+
+def default_settings() -> Settings:
+    """One deployment for each official model, and ``pocket``, which runs anywhere."""
+    official = [model for model in load_catalogue().models if model.weights == "checkpoint"]
+    deployments = {model.id: DeploymentSettings(model=model.id) for model in official}
+    return Settings(deployments={**deployments, "pocket": DeploymentSettings(model="t2v-pocket", profile="cpu")})
+
+
+def config_path() -> Path:
+    """The file that is read when it exists: ``$WANTUI_CONFIG`` or wan-tui.toml in the user's config directory."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return Path(named) if named else platformdirs.user_config_path("wan-tui") / "wan-tui.toml"
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Settings from ``path`` or the default place; without a file the built-in default.
+
+    A file without deployments gets the default ones. Raises UsageError naming file, key, value and fix.
+    """
+    explicit = path is not None or CONFIG_VARIABLE in os.environ
+    file = path if path is not None else config_path()
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        if explicit:
+            raise UsageError(f"configuration file {file} does not exist") from None
+        return default_settings()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise WanTuiError(f"cannot read configuration file {file}: {error.strerror}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: not valid TOML: {error}") from None
+    data.setdefault("deployments", default_settings().model_dump()["deployments"])
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(f"{file}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"] if part != "[key]"]
+    key = ".".join(where)
+    rest = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
+    if problem["type"] == "extra_forbidden":
+        unknown = unknown_name("key", where[-1], _known_keys(where[:-1]))
+        return f"{key}: {unknown}{rest}"
+    if problem["type"] == "missing":
+        return f"{key}: missing; add it{rest}"
+    return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}{rest}"
+
+
+def _known_keys(section: list[str]) -> list[str]:
+    sections: dict[str, Any] = {"": Settings, "paths": PathSettings, "polling": PollingSettings}
+    sections |= {"exporter": ExporterSettings, "deployments": DeploymentSettings}
+    return list(sections[section[0] if section else ""].model_fields)

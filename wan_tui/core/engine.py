@@ -1,0 +1,216 @@
+"""The engine: polls the hardware, runs the deployments, publishes snapshots. One per host."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from wan_tui import __version__
+from wan_tui.core.broadcast import Latest
+from wan_tui.core.catalog import Catalogue, Model, load_catalogue
+from wan_tui.core.catalog.checkpoints import find_checkpoint
+from wan_tui.core.config import Settings
+from wan_tui.core.hardware.host import HostProbe
+from wan_tui.core.hardware.nvml import NvmlProbe
+from wan_tui.core.hardware.poller import Poller
+from wan_tui.core.hardware.probe import GpuProbe
+from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
+from wan_tui.core.history import History
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.runtime.deployment import Launcher
+from wan_tui.core.runtime.launcher import LocalLauncher
+from wan_tui.core.runtime.manager import Manager
+from wan_tui.core.runtime.state import EventLog, LogEvent
+from wan_tui.core.snapshot import ComponentSize, ModelSummary, Snapshot
+
+EVENTS_KEPT = 200
+# Changes within this time become one snapshot: a burst of worker events does not become a burst of snapshots.
+PUBLISH_INTERVAL_SECONDS = 0.05
+
+
+class Engine:
+    """``async with Engine(settings) as engine``: runs until the block is left, then stops every worker.
+
+    Commands raise WanTuiError (UsageError for bad input) and return at once; what they cause shows in snapshots.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gpu_probe: GpuProbe | None = None,
+        launcher: Launcher | None = None,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue or load_catalogue()
+        self._gpu_probe = gpu_probe or NvmlProbe(settings.polling.deadline_seconds)
+        self._launcher = launcher or LocalLauncher()
+        paths = settings.paths
+        self._host_probe = HostProbe({"models": paths.models, "outputs": paths.outputs, "cache": paths.cache})
+        self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
+        self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
+        self._host: HostSample | None = None
+        self._checkpoints: Mapping[str, Path | None] = {}
+        self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
+        self._dropped_events = 0
+        self._models = tuple(_summary(model) for model in self._catalogue.models)
+        self._snapshots: Latest[Snapshot] = Latest()
+        self._dirty = asyncio.Event()
+        self._number = 0
+        self._started_at = time.time()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Engine":
+        self._history = await asyncio.to_thread(History, self._settings.paths.history)
+        self._history_problem: str | None = None
+        self._manager = Manager(
+            self._settings, self._catalogue, self._launcher, self._history, self.log, self._dirty.set
+        )
+        self.log("info", "engine", f"wan-tui {__version__} started")
+        self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._publish())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._manager.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._publish_now()
+        self._snapshots.close()
+        self._gpu_probe.close()
+        await asyncio.to_thread(self._history.close)
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot, None until the first poll is done."""
+        return self._snapshots.value
+
+    def snapshots(self) -> AsyncIterator[Snapshot]:
+        """The newest snapshot, then every newer one; a slow reader skips to the newest."""
+        return self._snapshots.values()
+
+    async def load(self, deployment: str) -> None:
+        await self._first_poll()
+        await self._manager.load(deployment)
+
+    async def unload(self, deployment: str) -> None:
+        await self._manager.unload(deployment)
+
+    async def generate(self, request: GenerationRequest) -> str:
+        await self._first_poll()
+        return await self._manager.generate(request)
+
+    async def cancel(self, job: str) -> None:
+        await self._manager.cancel(job)
+
+    def log(self, level: str, source: str, message: str) -> None:
+        """Add a line to the bounded event log; ``level`` is info, warning or error."""
+        self._dropped_events += len(self._events) == EVENTS_KEPT
+        self._events.append(LogEvent(time.time(), level, source, message))
+        self._dirty.set()
+
+    async def _first_poll(self) -> None:
+        """Nothing can be placed before the hardware was read once."""
+        async for _ in self.snapshots():
+            return
+
+    async def _poll(self) -> None:
+        interval = self._settings.polling.interval_seconds
+        while True:
+            started = time.monotonic()
+            await asyncio.gather(self._pollers["nvml"].run(self._poll_gpus), self._pollers["host"].run(self._poll_host))
+            if self._host is not None:
+                await self._pollers["manager"].run(self._assess)
+            await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
+
+    async def _poll_gpus(self) -> bool:
+        before = self._hardware
+        self._hardware = await self._gpu_probe.sample()
+        self._report_changes(before, self._hardware)
+        driver = self._hardware.driver
+        return driver.up or not driver.present
+
+    async def _poll_host(self) -> bool:
+        self._host, self._checkpoints = await asyncio.to_thread(self._read_host)
+        return True
+
+    async def _assess(self) -> bool:
+        assert self._host is not None
+        if self._history.problem != self._history_problem:
+            self._history_problem = self._history.problem
+            self.log("warning", "history", self._history_problem or "usable again")
+        self._manager.assess(self._hardware, self._host, self._checkpoints)
+        return True
+
+    def _read_host(self) -> tuple[HostSample, Mapping[str, Path | None]]:
+        checkpoints = {
+            name: find_checkpoint(
+                self._catalogue.find(deployment.model), self._settings.paths.models, deployment.checkpoint
+            )
+            for name, deployment in self._settings.deployments.items()
+        }
+        return self._host_probe.sample(), checkpoints
+
+    def _report_changes(self, before: HardwareSample, now: HardwareSample) -> None:
+        if now.driver.message != before.driver.message:
+            level = "info" if now.driver.up or not now.driver.present else "error"
+            self.log(level, "nvml", now.driver.message)
+        was_up = {gpu.uuid: gpu.up for gpu in before.gpus}
+        for gpu in now.gpus:
+            if gpu.up != was_up.get(gpu.uuid, True):
+                message = "answers again" if gpu.up else f"lost: {gpu.error}"
+                self.log("info" if gpu.up else "error", f"gpu:{gpu.index}", f"{gpu.name} {message}")
+
+    async def _publish(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            self._publish_now()
+            await asyncio.sleep(PUBLISH_INTERVAL_SECONDS)
+
+    def _publish_now(self) -> None:
+        if self._host is None or not self._manager.assessed:
+            return
+        self._number += 1
+        snapshot = Snapshot(
+            number=self._number,
+            taken_at=time.time(),
+            started_at=self._started_at,
+            version=__version__,
+            host=self._host,
+            driver=self._hardware.driver,
+            gpus=self._hardware.gpus,
+            models=self._models,
+            deployments=self._manager.statuses(),
+            jobs=self._manager.queue.jobs,
+            log=EventLog(tuple(self._events), self._dropped_events),
+            pollers=tuple(poller.status() for poller in self._pollers.values()),
+            output_directory=str(self._settings.paths.outputs),
+        )
+        self._snapshots.publish(snapshot)
+
+
+def _summary(model: Model) -> ModelSummary:
+    width, height = model.default_size
+    return ModelSummary(
+        id=model.id,
+        title=model.title,
+        task=model.task,
+        repository=model.repository,
+        parameters=model.parameters,
+        components=tuple(ComponentSize(role, part.published_bytes) for role, part in model.components),
+        size_multiple=model.size_multiple,
+        default_width=width,
+        default_height=height,
+        default_frames=model.default_frames,
+        default_steps=model.default_steps,
+        default_guidance=model.default_guidance,
+        max_frames=model.max_frames,
+        max_pixels=model.max_pixels,
+        fps=model.fps,
+    )

@@ -1,0 +1,49 @@
+"""One background loop's bookkeeping: how often it ran, how often it failed, how long it took."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from wan_tui.core.hardware.samples import PollerStatus
+
+
+class Poller:
+    """Runs one kind of poll and counts. A poll that hangs is left alone and counted as failed until it returns."""
+
+    def __init__(self, name: str, interval_seconds: float, patience_seconds: float = 10.0) -> None:
+        self._name = name
+        self._interval_seconds = interval_seconds
+        self._patience_seconds = patience_seconds
+        self._hanging: asyncio.Future[bool] | None = None
+        self._polls = 0
+        self._failed = 0
+        self._last_success_at: float | None = None
+        self._last_duration_seconds: float | None = None
+
+    async def run(self, poll: Callable[[], Awaitable[bool]]) -> None:
+        """Poll once; ``poll`` returns whether it succeeded. An OSError is a failed poll."""
+        self._polls += 1
+        if self._hanging is not None and not self._hanging.done():
+            self._failed += 1
+            return
+        started = time.monotonic()
+        self._hanging = asyncio.ensure_future(poll())
+        try:
+            succeeded = await asyncio.wait_for(asyncio.shield(self._hanging), self._patience_seconds)
+        except (TimeoutError, OSError):
+            succeeded = False
+        self._last_duration_seconds = time.monotonic() - started
+        if succeeded:
+            self._last_success_at = time.time()
+        else:
+            self._failed += 1
+
+    def status(self) -> PollerStatus:
+        return PollerStatus(
+            poller=self._name,
+            interval_seconds=self._interval_seconds,
+            polls=self._polls,
+            failed_polls=self._failed,
+            last_success_at=self._last_success_at,
+            last_duration_seconds=self._last_duration_seconds,
+        )

@@ -1,0 +1,160 @@
+"""The verdict: which plan a deployment gets on this host, and whether it fits."""
+
+from collections.abc import Iterable
+
+from wan_tui.core.catalog import Model
+from wan_tui.core.config import DeploymentSettings
+from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
+from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, GIB, estimate_memory, full_offload_floor_bytes
+from wan_tui.core.planning.plan import Compatibility, ExecutionPlan, MemoryEstimate
+from wan_tui.core.words import OffloadMode, Precision, Verdict
+
+# Below this share of the device a plan that fits is called tight: allocator slack takes 5 to 15 % of activations.
+TIGHT_HEADROOM_RATIO = 0.05
+
+# From fast to slow: the first that fits is taken.
+_LADDER: tuple[tuple[OffloadMode, bool], ...] = (
+    (OffloadMode.NONE, False),
+    (OffloadMode.NONE, True),
+    (OffloadMode.MODEL, False),
+    (OffloadMode.MODEL, True),
+    (OffloadMode.SEQUENTIAL, True),
+)
+
+
+def assess(
+    model: Model,
+    deployment: DeploymentSettings,
+    hardware: HardwareSample,
+    host: HostSample,
+    own_pids: Iterable[int] = (),
+) -> Compatibility:
+    """Choose device and plan for the model's default clip and judge it.
+
+    ``own_pids`` are worker processes of this engine: memory that they hold does not count as taken.
+    """
+    if deployment.profile == "cpu" or deployment.device == "cpu":
+        return _assess_cpu(model, host)
+    if deployment.device == "auto" and not hardware.driver.present:
+        return _assess_cpu(model, host)
+    own = frozenset(own_pids)
+    if deployment.device == "auto":
+        usable = [gpu for gpu in hardware.gpus if gpu.up and gpu.memory_total_bytes]
+        if not usable:
+            return _unknown(f"no GPU answers ({hardware.driver.message})")
+        return _assess_gpu(model, max(usable, key=lambda gpu: _available_bytes(gpu, own)), host, own)
+    index = int(deployment.device.removeprefix("gpu:"))
+    gpu = next((gpu for gpu in hardware.gpus if gpu.index == index), None)
+    if gpu is None:
+        if not hardware.driver.present or hardware.driver.up:
+            known = ", ".join(f"gpu:{gpu.index}" for gpu in hardware.gpus) or "no GPU"
+            reason = f"device {deployment.device} is not in this host (it has {known})"
+            return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason)
+        return _unknown(f"{deployment.device} cannot be read ({hardware.driver.message})")
+    if not gpu.up or not gpu.memory_total_bytes:
+        return _unknown(f"{deployment.device} does not answer ({gpu.error or 'no memory reading'})")
+    return _assess_gpu(model, gpu, host, own)
+
+
+def _unknown(reason: str) -> Compatibility:
+    return Compatibility(verdict=Verdict.UNKNOWN, reason=reason)
+
+
+def _assess_cpu(model: Model, host: HostSample) -> Compatibility:
+    plan = ExecutionPlan(
+        device="cpu",
+        gpu_uuid=None,
+        precision=Precision.FP32,
+        vae_precision=Precision.FP32,
+        offload=OffloadMode.NONE,
+        vae_tiling=False,
+    )
+    memory = _default_clip(model, plan)
+    total, headroom = host.memory_total_bytes, host.memory_total_bytes - memory.peak_bytes
+    needs = f"needs {_gib(memory.peak_bytes)} of host memory in fp32"
+    if headroom < 0:
+        verdict, reason = Verdict.INCOMPATIBLE, f"{needs}, this host has {_gib(total)}"
+    elif memory.peak_bytes > host.memory_available_bytes or headroom < TIGHT_HEADROOM_RATIO * total:
+        verdict, reason = Verdict.TIGHT, f"{needs}, {_gib(host.memory_available_bytes)} of {_gib(total)} are free"
+    else:
+        verdict, reason = Verdict.FITS, f"{needs}, {_gib(host.memory_available_bytes)} are free"
+    return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
+
+
+def _assess_gpu(model: Model, gpu: GpuSample, host: HostSample, own: frozenset[int]) -> Compatibility:
+    total = gpu.memory_total_bytes or 0
+    where = f"gpu:{gpu.index} ({gpu.name}, {_gib(total)})"
+    precision = _gpu_precision(gpu)
+    floor = full_offload_floor_bytes(model, precision) + CUDA_CONTEXT_BYTES
+    if floor > total:
+        reason = (
+            f"the largest weight of {model.id} and the CUDA context need {_gib(floor)}: "
+            f"more than {where} has, even with full offload"
+        )
+        return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=total - floor)
+    plan, memory = _first_that_fits(model, gpu, precision, total)
+    verdict, reason = _judge(plan, memory, where, total, _available_bytes(gpu, own), host)
+    headroom = total - memory.peak_bytes
+    return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
+
+
+def _judge(
+    plan: ExecutionPlan, memory: MemoryEstimate, where: str, total: int, available: int, host: HostSample
+) -> tuple[Verdict, str]:
+    headroom = total - memory.peak_bytes
+    peak = f"peak {_gib(memory.peak_bytes)} on {where}"
+    if memory.host_bytes > host.memory_total_bytes:
+        return Verdict.INCOMPATIBLE, (
+            f"{plan.offload} offload keeps {_gib(memory.host_bytes)} of weights in host memory, "
+            f"this host has {_gib(host.memory_total_bytes)}, and {where} cannot hold them"
+        )
+    if headroom < 0:
+        return Verdict.TIGHT, f"the default clip needs {peak} even with {plan.offload} offload: only smaller clips fit"
+    if memory.peak_bytes > available:
+        return Verdict.TIGHT, f"{peak}, but other processes leave {_gib(available)}"
+    if plan.offload is not OffloadMode.NONE:
+        return Verdict.OFFLOAD_REQUIRED, f"{peak} with {plan.offload} offload and {_gib(memory.host_bytes)} on the host"
+    if headroom < TIGHT_HEADROOM_RATIO * total:
+        return Verdict.TIGHT, f"{peak}, {_gib(headroom)} of headroom"
+    return Verdict.FITS, f"{peak}, everything resident"
+
+
+def _first_that_fits(
+    model: Model, gpu: GpuSample, precision: Precision, total: int
+) -> tuple[ExecutionPlan, MemoryEstimate]:
+    for offload, tiling in _LADDER:
+        plan = ExecutionPlan(
+            device=f"gpu:{gpu.index}",
+            gpu_uuid=gpu.uuid,
+            precision=precision,
+            vae_precision=Precision.FP32,
+            offload=offload,
+            vae_tiling=tiling,
+        )
+        memory = _default_clip(model, plan)
+        if memory.peak_bytes <= total:
+            break
+    return plan, memory
+
+
+def _default_clip(model: Model, plan: ExecutionPlan) -> MemoryEstimate:
+    width, height = model.default_size
+    return estimate_memory(model, plan, width, height, model.default_frames)
+
+
+def _gpu_precision(gpu: GpuSample) -> Precision:
+    """bf16 needs compute capability 8.0 (Ampere); older cards compute in fp16."""
+    major = int(gpu.compute_capability.split(".")[0]) if gpu.compute_capability else 8
+    return Precision.BF16 if major >= 8 else Precision.FP16
+
+
+def _available_bytes(gpu: GpuSample, own: frozenset[int]) -> int:
+    """Total memory minus what the driver and foreign processes hold."""
+    ours = sum(p.used_memory_bytes or 0 for p in gpu.processes or () if p.pid in own)
+    total = gpu.memory_total_bytes or 0
+    free = gpu.memory_free_bytes if gpu.memory_free_bytes is not None else total
+    return min(total, free + ours)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"

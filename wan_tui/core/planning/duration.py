@@ -1,0 +1,98 @@
+"""How long will it take: exact operation counts against a measured rate, corrected by this host's own history.
+
+Counts follow the diffusers modules to 0.1 % (checked with torch's FLOP counter); one multiply-add is two operations.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wan_tui.core.catalog import Model
+from wan_tui.core.planning.memory import PROMPT_TOKENS
+from wan_tui.core.planning.plan import Bounds, StageSeconds, TimeEstimate
+from wan_tui.core.words import Basis, Phase
+
+# x264 at preset medium on one core, pixels a second: 1280 x 720 at 25 frames. A small share of any clip's time.
+WRITE_PIXELS_PER_SECOND = 23e6
+
+# A modelled estimate has never been seen against this host: a factor of two either way.
+MODELLED_SPREAD = 2.0
+# Even a well calibrated one is not better than this on a machine that does other work too.
+CALIBRATED_LEAST_SPREAD = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRate:
+    """What a worker measured on its device right after loading, with the loaded networks under the plan in force.
+
+    Each cost is a straight line through two measured sizes: a floor (launching kernels, moving offloaded weights)
+    and a rate. ``decode_*`` are for one latent frame. The prompt is always padded to one length, so encoding it
+    is one figure, with its negative prompt.
+    """
+
+    text_encode_seconds: float
+    forward_floor_seconds: float
+    forward_flop_per_second: float
+    decode_floor_seconds: float
+    decode_pixels_per_second: float
+
+
+def forward_flop(model: Model, tokens: int) -> float:
+    """Operations of one transformer pass over a sequence of ``tokens`` latent tokens."""
+    config = model.transformer.config
+    dim = config["num_attention_heads"] * config["attention_head_dim"]
+    layers = config["num_layers"]
+    linear = 2 * layers * (6 * dim**2 + 2 * dim * config["ffn_dim"]) * tokens
+    attention = 4 * layers * dim * tokens**2
+    cross = 4 * layers * dim * tokens * PROMPT_TOKENS + 4 * layers * dim**2 * PROMPT_TOKENS
+    per_token_time = 2 * tokens * (7 * dim**2 + config["freq_dim"] * dim) if model.expand_timesteps else 0
+    return float(linear + attention + cross + per_token_time)
+
+
+def estimate_time(
+    model: Model,
+    rate: DeviceRate,
+    *,
+    width: int,
+    height: int,
+    frames: int,
+    steps: int,
+    guidance: float,
+    past_ratios: Sequence[float] = (),
+) -> TimeEstimate:
+    """Seconds of one generation after loading.
+
+    ``past_ratios`` are observed / modelled seconds of earlier runs of this model on this device; with at least one
+    the estimate is ``calibrated``: scaled by their median, its interval from their spread.
+    """
+    passes = 2 if guidance > 1.0 else 1
+    flop = forward_flop(model, model.tokens(width, height, frames))
+    forward = rate.forward_floor_seconds + flop / rate.forward_flop_per_second
+    decode = rate.decode_floor_seconds + width * height / rate.decode_pixels_per_second
+    factor = statistics.median(past_ratios) if past_ratios else 1.0
+    stages = tuple(
+        StageSeconds(stage, seconds * factor)
+        for stage, seconds in (
+            (Phase.TEXT_ENCODE, rate.text_encode_seconds),
+            *((phase, forward * passes * count) for phase, count in _steps_by_expert(model, steps)),
+            (Phase.VAE_DECODE, decode * model.latent_frames(frames)),
+            (Phase.WRITE_OUTPUT, width * height * frames / WRITE_PIXELS_PER_SECOND),
+        )
+    )
+    total = sum(stage.seconds for stage in stages)
+    if not past_ratios:
+        bounds = Bounds(total / MODELLED_SPREAD, total, total * MODELLED_SPREAD)
+        return TimeEstimate(basis=Basis.MODELLED, total_seconds=bounds, stages=stages)
+    spread = max(CALIBRATED_LEAST_SPREAD, *(abs(ratio / factor - 1) for ratio in past_ratios))
+    bounds = Bounds(total / (1 + spread), total, total * (1 + spread))
+    return TimeEstimate(basis=Basis.CALIBRATED, total_seconds=bounds, stages=stages)
+
+
+def _steps_by_expert(model: Model, steps: int) -> tuple[tuple[Phase, int], ...]:
+    """How many of ``steps`` each expert takes under the flow shift of the model (sigma = s*u / (1 + (s-1)*u))."""
+    if model.boundary_ratio is None:
+        return ((Phase.DENOISE_HIGH_NOISE, steps),)
+    shift = model.flow_shift
+    uniform = [1 - step / steps for step in range(steps)]
+    high = sum(shift * u / (1 + (shift - 1) * u) >= model.boundary_ratio for u in uniform)
+    return ((Phase.DENOISE_HIGH_NOISE, high), (Phase.DENOISE_LOW_NOISE, steps - high))

@@ -1,0 +1,79 @@
+"""One deployment: its load state, its worker and the job that runs on it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from wan_tui.core.catalog import Model
+from wan_tui.core.config import DeploymentSettings
+from wan_tui.core.planning.duration import DeviceRate
+from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
+from wan_tui.core.runtime import protocol
+from wan_tui.core.runtime.launcher import WorkerExit
+from wan_tui.core.runtime.state import WorkerStatus
+from wan_tui.core.runtime.tallies import Tallies
+from wan_tui.core.validation.findings import Finding
+from wan_tui.core.words import LoadFailureReason, LoadState, UnloadCause
+
+
+class WorkerHandle(Protocol):
+    """What a deployment needs of its worker process."""
+
+    @property
+    def pid(self) -> int: ...
+    def send(self, command: protocol.Command) -> None: ...
+    async def stop(self, command: protocol.Command, grace_seconds: float = ...) -> None: ...
+
+
+class Launcher(Protocol):
+    """Starts worker processes (local ones, or actors of a cluster)."""
+
+    async def start(
+        self,
+        plan: ExecutionPlan,
+        on_event: Callable[[protocol.Event], None],
+        on_exit: Callable[[WorkerExit], None],
+    ) -> WorkerHandle: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Deployment:
+    """Mutable record of a deployment; only the manager changes it, on the engine's loop."""
+
+    name: str
+    settings: DeploymentSettings
+    model: Model
+    compatibility: Compatibility
+    wanted_loaded: bool
+    state: LoadState = LoadState.UNLOADED
+    state_changed_at: float = field(default_factory=time.time)
+    findings: tuple[Finding, ...] = ()
+    failure: str | None = None
+    load_stage: str | None = None
+    load_progress_ratio: float | None = None
+    worker: WorkerHandle | None = None
+    worker_status: WorkerStatus | None = None
+    plan: ExecutionPlan | None = None
+    rate: DeviceRate | None = None
+    running_job: str | None = None
+    runs_since_load: int = 0
+    tallies: Tallies = field(default_factory=Tallies)
+    last_load_seconds: float | None = None
+    last_generation_seconds: float | None = None
+    last_estimated_seconds: float | None = None
+    unload_cause: UnloadCause | None = None
+    load_failure: tuple[LoadFailureReason, str] | None = None
+    stopping: asyncio.Task[None] | None = None
+
+    def enter(self, state: LoadState, failure: str | None = None) -> None:
+        self.state, self.failure, self.state_changed_at = state, failure, time.time()
+        self.load_stage = self.load_progress_ratio = None
+
+    def load_command(self, cache_directory: Path, checkpoint: str | None) -> protocol.Load:
+        assert self.plan is not None
+        return protocol.Load(
+            model=self.model.id, plan=self.plan, checkpoint=checkpoint, cache_directory=str(cache_directory)
+        )

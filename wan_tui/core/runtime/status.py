@@ -1,0 +1,33 @@
+"""From the mutable record of a deployment to the frozen one that everyone sees."""
+
+from collections.abc import Sequence
+
+from wan_tui.core.runtime.deployment import Deployment
+from wan_tui.core.runtime.state import DeploymentStatus, Job
+from wan_tui.core.words import Phase
+
+
+def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Job | None) -> DeploymentStatus:
+    """Status of ``deployment`` with its waiting jobs (oldest first) and the job that runs on it."""
+    return DeploymentStatus(
+        name=deployment.name,
+        model=deployment.model.id,
+        profile=deployment.settings.profile,
+        wanted_loaded=deployment.wanted_loaded,
+        state=deployment.state,
+        state_changed_at=deployment.state_changed_at,
+        compatibility=deployment.compatibility,
+        totals=deployment.tallies.frozen(),
+        findings=deployment.findings,
+        failure=deployment.failure,
+        load_stage=deployment.load_stage,
+        load_progress_ratio=deployment.load_progress_ratio,
+        worker=deployment.worker_status,
+        phase=running.phase if running else Phase.IDLE,
+        running_job=deployment.running_job,
+        queued_jobs=len(queued),
+        oldest_queued_at=queued[0].submitted_at if queued else None,
+        last_load_seconds=deployment.last_load_seconds,
+        last_generation_seconds=deployment.last_generation_seconds,
+        last_estimated_seconds=deployment.last_estimated_seconds,
+    )

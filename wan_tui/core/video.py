@@ -1,0 +1,76 @@
+"""MP4 files: written whole or not at all, and read back to check them."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def write_mp4(
+    path: Path, frames: "np.ndarray", fps: int, metadata: dict[str, object], check: Callable[[], None]
+) -> None:
+    """Encode ``frames`` (frames x height x width x 3, uint8) as H.264 with ``metadata`` as JSON in the comment tag.
+
+    Written under a temporary name and linked to ``path`` at the end, so a file of that name is always whole and an
+    existing one is never replaced. ``check`` is called before every frame and may raise to stop.
+    Raises FileExistsError or another OSError when the place cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with av.open(str(scratch), "w", format="mp4") as container:
+            container.metadata["title"] = str(metadata.get("prompt", ""))
+            container.metadata["comment"] = json.dumps(metadata, ensure_ascii=False)
+            stream = container.add_stream("h264", rate=Fraction(fps), options={"crf": "17", "preset": "medium"})
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            for image in frames:
+                check()
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        with open(scratch, "rb") as written:
+            os.fsync(written.fileno())
+        _publish(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _publish(scratch: Path, path: Path) -> None:
+    """Give the whole file its name. A hard link fails if the name is taken; not every file system has them."""
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError(f"{path} exists") from None
+        os.rename(scratch, path)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What decoding a file found."""
+
+    width: int
+    height: int
+    frames: int
+    fps: float
+    metadata: dict[str, object]
+
+
+def read_mp4(path: Path) -> VideoFacts:
+    """Decode every frame of ``path``. Raises av.error.FFmpegError or OSError for a file that is not a whole video."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        count = sum(1 for _ in container.decode(stream))
+        return VideoFacts(
+            width=stream.width,
+            height=stream.height,
+            frames=count,
+            fps=float(stream.average_rate or 0),
+            metadata=json.loads(container.metadata.get("comment", "{}")),
+        )

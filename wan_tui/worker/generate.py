@@ -1,0 +1,236 @@
+"""One generation, phase by phase, telling the engine what happens while it happens."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import torch
+from diffusers import WanImageToVideoPipeline
+
+from wan_tui import __version__
+from wan_tui.core.planning.plan import StageSeconds
+from wan_tui.core.runtime.protocol import (
+    Generate,
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    PhaseStarted,
+    PreviewReady,
+    StepDone,
+)
+from wan_tui.core.video import write_mp4
+from wan_tui.core.words import STAGES, Expert, JobFailureReason, Phase
+from wan_tui.worker.channel import Channel
+from wan_tui.worker.failures import is_out_of_memory
+from wan_tui.worker.load import LoadedModel
+from wan_tui.worker.preview import Previewer
+
+PREVIEW_SECONDS = 0.5
+
+
+class Cancelled(Exception):
+    """Raised inside a phase to leave it."""
+
+
+class Generator:
+    """Runs generations on a loaded model, one after the other."""
+
+    def __init__(self, loaded: LoadedModel, channel: Channel) -> None:
+        self._loaded = loaded
+        self._channel = channel
+        self._previewer = Previewer(loaded)
+
+    def run(self, command: Generate) -> None:
+        """Generate and report the end: finished, failed with a reason, or cancelled. Never raises."""
+        run = _Run(self._loaded, self._channel, self._previewer, command)
+        try:
+            run.generate()
+        except Cancelled:
+            self._channel.send(JobCancelled(job=command.job))
+        except Exception as error:
+            reason, message = _describe(error, run.phase)
+            self._channel.send(JobFailed(job=command.job, phase=run.phase, reason=reason, message=message))
+        finally:
+            self._loaded.pipeline.maybe_free_model_hooks()
+            if self._loaded.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+class _Run:
+    """The state of one generation: which phase, since when, how long the others took."""
+
+    def __init__(self, loaded: LoadedModel, channel: Channel, previewer: Previewer, command: Generate) -> None:
+        self._loaded = loaded
+        self._channel = channel
+        self._previewer = previewer
+        self._command = command
+        self._request = command.request
+        self._pipeline = _pipeline_for(loaded, command)
+        self._seconds = dict.fromkeys(STAGES, 0.0)
+        self._phase_began = self._step_began = time.monotonic()
+        self._previewed = 0.0
+        self.phase = Phase.IDLE
+
+    def generate(self) -> None:
+        started = time.monotonic()
+        if self._loaded.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        with torch.no_grad():
+            self._enter(Phase.TEXT_ENCODE)
+            prompts = self._encode_prompts()
+            latents = self._denoise(prompts)
+            self._enter(Phase.VAE_DECODE)
+            frames = self._decode(latents)
+        self._enter(Phase.WRITE_OUTPUT)
+        model, output = self._loaded.model, Path(self._command.output)
+        write_mp4(output, frames, model.fps, self._metadata(), self._check)
+        self._enter(Phase.IDLE)
+        finished = JobFinished(
+            job=self._command.job,
+            output=str(output),
+            seconds=time.monotonic() - started,
+            stages=tuple(StageSeconds(stage, seconds) for stage, seconds in self._seconds.items() if seconds),
+            video_seconds=len(frames) / model.fps,
+        )
+        self._channel.send(finished)
+
+    def _enter(self, phase: Phase) -> None:
+        self._check()
+        if phase is self.phase:
+            return
+        if self._loaded.device.type == "cuda":
+            torch.cuda.synchronize(self._loaded.device)
+        now = time.monotonic()
+        if self.phase is not Phase.IDLE:
+            self._seconds[self.phase] += now - self._phase_began
+        self.phase, self._phase_began, self._step_began = phase, now, now
+        if phase is not Phase.IDLE:
+            self._channel.send(PhaseStarted(job=self._command.job, phase=phase))
+
+    def _check(self) -> None:
+        if self._channel.is_cancelled(self._command.job):
+            raise Cancelled
+
+    def _encode_prompts(self) -> dict[str, Any]:
+        prompt, negative = self._pipeline.encode_prompt(
+            prompt=self._request.prompt,
+            negative_prompt=self._request.negative_prompt,
+            do_classifier_free_guidance=self._request.guidance > 1.0,
+            device=self._loaded.device,
+        )
+        return {"prompt_embeds": prompt, "negative_prompt_embeds": negative}
+
+    def _denoise(self, prompts: dict[str, Any]) -> torch.Tensor:
+        """Normalised latents. The image of an image-to-video model is encoded inside the pipeline's call."""
+        request, model = self._request, self._loaded.model
+        arguments = dict(prompts)
+        if isinstance(self._pipeline, WanImageToVideoPipeline):
+            from diffusers.utils import load_image
+
+            arguments["image"] = load_image(request.image)
+            self._enter(Phase.IMAGE_ENCODE)
+        if model.default_guidance_low_noise is not None and request.guidance == model.default_guidance:
+            arguments["guidance_scale_2"] = model.default_guidance_low_noise
+        with self._denoising_begins_after_latents():
+            result = self._pipeline(
+                **arguments,
+                width=request.width,
+                height=request.height,
+                num_frames=request.frames,
+                num_inference_steps=request.steps,
+                guidance_scale=request.guidance,
+                generator=torch.Generator("cpu").manual_seed(request.seed),
+                output_type="latent",
+                callback_on_step_end=self._on_step_end,
+            )
+        latents: torch.Tensor = result.frames
+        return latents
+
+    @contextlib.contextmanager
+    def _denoising_begins_after_latents(self) -> Iterator[None]:
+        """Prepared latents are the only sign that a pipeline gives between encoding the image and the first step."""
+        prepare = self._pipeline.prepare_latents
+
+        def prepare_latents(*arguments: Any, **keywords: Any) -> Any:
+            latents = prepare(*arguments, **keywords)
+            self._enter(self._phase_at(None))
+            return latents
+
+        self._pipeline.prepare_latents = prepare_latents
+        try:
+            yield
+        finally:
+            del self._pipeline.prepare_latents
+
+    def _phase_at(self, timestep: float | None) -> Phase:
+        """The expert that takes a timestep; denoising begins with the high-noise one."""
+        boundary = self._loaded.model.boundary_ratio
+        if timestep is None or boundary is None:
+            return Phase.DENOISE_HIGH_NOISE
+        high = timestep >= boundary * self._pipeline.scheduler.config.num_train_timesteps
+        return Phase.DENOISE_HIGH_NOISE if high else Phase.DENOISE_LOW_NOISE
+
+    def _on_step_end(self, pipeline: Any, index: int, timestep: torch.Tensor, _: dict[str, Any]) -> dict[str, Any]:
+        if self._loaded.device.type == "cuda":
+            torch.cuda.synchronize(self._loaded.device)
+        now = time.monotonic()
+        low = self._phase_at(float(timestep)) is Phase.DENOISE_LOW_NOISE
+        step = StepDone(
+            job=self._command.job,
+            step=index + 1,
+            steps=self._request.steps,
+            expert=Expert.LOW_NOISE if low else Expert.HIGH_NOISE,
+            seconds=now - self._step_began,
+        )
+        self._channel.send(step)
+        last = index + 1 == self._request.steps
+        if last or now - self._previewed >= PREVIEW_SECONDS:
+            # UniPC keeps its prediction of the finished clip: a far better picture than the noisy latents.
+            preview = self._previewer(pipeline.scheduler.model_outputs[-1])
+            self._channel.send(PreviewReady(job=self._command.job, preview=preview))
+            self._previewed = now
+        self._check()
+        if not last:
+            self._enter(self._phase_at(float(pipeline.scheduler.timesteps[index + 1])))
+        self._step_began = time.monotonic()
+        return {}
+
+    def _decode(self, latents: torch.Tensor) -> Any:
+        """Frames x height x width x 3, uint8. Stops between latent frames when the job is cancelled."""
+        vae = self._pipeline.vae
+        shape = (1, vae.config.z_dim, 1, 1, 1)
+        std = torch.tensor(vae.config.latents_std).view(shape).to(latents)
+        mean = torch.tensor(vae.config.latents_mean).view(shape).to(latents)
+        hook = vae.decoder.register_forward_pre_hook(lambda *_: self._check())
+        try:
+            video = vae.decode((latents * std + mean).to(self._loaded.device, vae.dtype), return_dict=False)[0]
+        finally:
+            hook.remove()
+        pixels = (video[0].float().clamp(-1, 1) + 1) * 127.5
+        return pixels.round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+
+    def _metadata(self) -> dict[str, object]:
+        request = dataclasses.asdict(self._request)
+        request.pop("output")
+        model = self._loaded.model.id
+        return {**request, "model": model, "plan": dataclasses.asdict(self._loaded.plan), "wan_tui": __version__}
+
+
+def _pipeline_for(loaded: LoadedModel, command: Generate) -> Any:
+    """The loaded pipeline, or for a picture given to ti2v the image-to-video one over the same components."""
+    if command.request.image is None or isinstance(loaded.pipeline, WanImageToVideoPipeline):
+        return loaded.pipeline
+    return WanImageToVideoPipeline.from_pipe(loaded.pipeline)
+
+
+def _describe(error: Exception, phase: Phase) -> tuple[JobFailureReason, str]:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if is_out_of_memory(error):
+        return JobFailureReason.OUT_OF_MEMORY, f"out of memory in {phase}: {text}"
+    if phase is Phase.WRITE_OUTPUT and isinstance(error, OSError | av.error.FFmpegError):
+        return JobFailureReason.OUTPUT, f"cannot write the video: {text}"
+    return JobFailureReason.INTERNAL, f"{type(error).__name__} in {phase}: {text}"
