@@ -4,33 +4,45 @@ A face that stops (a terminal that no longer reads) must not stop the engine, so
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wan_tui.core.broadcast import Latest
-from wan_tui.core.config import Settings
-from wan_tui.core.engine import Engine
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.snapshot import Snapshot
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from wan_tui.core.config import Settings
+    from wan_tui.core.engine import Engine
 
-# Runs beside the engine on its loop, e.g. the metrics endpoint.
-Companion = Callable[[Engine], AbstractAsyncContextManager[object]]
+    # Runs beside the engine on its loop, e.g. the metrics endpoint.
+    Companion = Callable[[Engine, Settings], AbstractAsyncContextManager[object]]
+
+Result = TypeVar("Result")
 
 
 class EmbeddedClient:
     """``async with EmbeddedClient(settings) as client``: starts the engine, and stops it and its workers at the end.
 
-    ``companion`` is entered on the engine's loop once the engine runs.
+    ``settings`` is called on the engine's thread, where the engine is imported too: a face that is drawing its first
+    frame waits for neither. What it raises, entering the client raises. ``companion`` is entered on the engine's
+    loop once the engine runs.
     """
 
-    def __init__(self, settings: Settings, *, companion: Companion | None = None) -> None:
+    def __init__(
+        self,
+        settings: "Callable[[], Settings]",
+        *,
+        load_wanted: bool = True,
+        companion: "Companion | None" = None,
+    ) -> None:
         self._settings = settings
+        self._load_wanted = load_wanted
         self._companion = companion
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -66,7 +78,14 @@ class EmbeddedClient:
         await self._ask(self._engine.cancel(job))
 
     async def _ask(self, command: Coroutine[Any, Any, Result]) -> Result:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))
+        result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))
+        self._deliver()  # what the command did must be seen by whoever reads the newest snapshot next
+        return result
+
+    def _deliver(self) -> None:
+        newest = self._engine.latest
+        if newest is not None and newest is not self._latest.value:
+            self._latest.publish(newest)
 
     def _run(self) -> None:
         try:
@@ -80,12 +99,14 @@ class EmbeddedClient:
     async def _serve(self) -> None:
         self._engine_loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with Engine(self._settings) as self._engine:
-            if self._companion is None:
-                await self._forward()
-            else:
-                async with self._companion(self._engine):
-                    await self._forward()
+        from wan_tui.core.engine import Engine
+
+        settings = self._settings()
+        engine = Engine(settings, load_wanted=self._load_wanted)
+        async with engine as self._engine, contextlib.AsyncExitStack() as stack:
+            if self._companion is not None:
+                await stack.enter_async_context(self._companion(self._engine, settings))
+            await self._forward()
 
     async def _forward(self) -> None:
         forwarding = asyncio.create_task(self._forward_snapshots())
@@ -98,8 +119,7 @@ class EmbeddedClient:
 
         def deliver() -> None:
             pending.clear()
-            if self._engine.latest is not None:
-                self._latest.publish(self._engine.latest)
+            self._deliver()
 
         async for _ in self._engine.snapshots():
             # One delivery waits at most: a face that is busy finds the newest snapshot, not a backlog.

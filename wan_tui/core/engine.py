@@ -33,18 +33,23 @@ PUBLISH_INTERVAL_SECONDS = 0.05
 class Engine:
     """``async with Engine(settings) as engine``: runs until the block is left, then stops every worker.
 
-    Commands raise WanTuiError (UsageError for bad input) and return at once; what they cause shows in snapshots.
+    ``load_wanted`` False leaves deployments unloaded that the configuration wants loaded (to look, not to run).
+
+    Commands raise WanTuiError (UsageError for bad input) and return at once; what they cause shows in snapshots, and
+    the newest snapshot knows of a command as soon as it has returned.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
+        load_wanted: bool = True,
         gpu_probe: GpuProbe | None = None,
         launcher: Launcher | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
         self._settings = settings
+        self._load_wanted = load_wanted
         self._catalogue = catalogue or load_catalogue()
         self._gpu_probe = gpu_probe or NvmlProbe(settings.polling.deadline_seconds)
         self._launcher = launcher or LocalLauncher()
@@ -60,6 +65,7 @@ class Engine:
         self._snapshots: Latest[Snapshot] = Latest()
         self._dirty = asyncio.Event()
         self._number = 0
+        self._assessed = False
         self._started_at = time.time()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -97,16 +103,21 @@ class Engine:
     async def load(self, deployment: str) -> None:
         await self._first_poll()
         await self._manager.load(deployment)
+        self._publish_now()
 
     async def unload(self, deployment: str) -> None:
         await self._manager.unload(deployment)
+        self._publish_now()
 
     async def generate(self, request: GenerationRequest) -> str:
         await self._first_poll()
-        return await self._manager.generate(request)
+        job = await self._manager.generate(request)
+        self._publish_now()
+        return job
 
     async def cancel(self, job: str) -> None:
         await self._manager.cancel(job)
+        self._publish_now()
 
     def log(self, level: str, source: str, message: str) -> None:
         """Add a line to the bounded event log; ``level`` is info, warning or error."""
@@ -144,7 +155,11 @@ class Engine:
         if self._history.problem != self._history_problem:
             self._history_problem = self._history.problem
             self.log("warning", "history", self._history_problem or "usable again")
+        first = not self._assessed
         self._manager.assess(self._hardware, self._host, self._checkpoints)
+        self._assessed = True
+        if first and self._load_wanted:
+            self._manager.load_wanted()
         return True
 
     def _read_host(self) -> tuple[HostSample, Mapping[str, Path | None]]:
@@ -174,7 +189,7 @@ class Engine:
             await asyncio.sleep(PUBLISH_INTERVAL_SECONDS)
 
     def _publish_now(self) -> None:
-        if self._host is None or not self._manager.assessed:
+        if self._host is None or not self._assessed:
             return
         self._number += 1
         snapshot = Snapshot(

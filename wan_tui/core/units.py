@@ -27,10 +27,11 @@ def format_bytes(value: float | None) -> str:
 
 
 def format_gib(value: float | None) -> str:
-    """``23.5``: a bare figure for a column whose title says GiB."""
+    """``23.5``: a bare figure for a column whose title says GiB; ``<0.1`` for what would look like nothing."""
     if value is None or not _known(value):
         return MISSING
-    return f"{value / 1024**3:.1f}"
+    shown = f"{value / 1024**3:.1f}"
+    return "<0.1" if shown == "0.0" and value > 0 else shown
 
 
 def format_seconds(value: float | None) -> str:

@@ -77,8 +77,6 @@ class _Run:
 
     def generate(self) -> None:
         started = time.monotonic()
-        if self._loaded.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
         with torch.no_grad():
             self._enter(Phase.TEXT_ENCODE)
             prompts = self._encode_prompts()

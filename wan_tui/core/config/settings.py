@@ -1,17 +1,14 @@
 """``wan-tui.toml``: parsed, checked, frozen; and the built-in default that applies without one."""
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
-
-CONFIG_VARIABLE = "WANTUI_CONFIG"
+from wan_tui.core.paths import config_file, default_paths
 
 DeploymentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -41,10 +38,10 @@ class DeploymentSettings(_Section):
 class PathSettings(_Section):
     """Directories: pocket models (``cache``), checkpoints (``models``), videos (``outputs``), ``history``."""
 
-    cache: Path = Field(default_factory=lambda: platformdirs.user_cache_path("wan-tui"))
-    models: Path = Field(default_factory=lambda: platformdirs.user_data_path("wan-tui") / "models")
-    outputs: Path = Field(default_factory=lambda: platformdirs.user_data_path("wan-tui") / "outputs")
-    history: Path = Field(default_factory=lambda: platformdirs.user_data_path("wan-tui") / "history.sqlite3")
+    cache: Path = Field(default_factory=lambda: default_paths().cache)
+    models: Path = Field(default_factory=lambda: default_paths().data / "models")
+    outputs: Path = Field(default_factory=lambda: default_paths().data / "outputs")
+    history: Path = Field(default_factory=lambda: default_paths().data / "history.sqlite3")
 
     @field_validator("*")
     @classmethod
@@ -86,25 +83,18 @@ def default_settings() -> Settings:
     return Settings(deployments={**deployments, "pocket": DeploymentSettings(model="t2v-pocket", profile="cpu")})
 
 
-def config_path() -> Path:
-    """The file that is read when it exists: ``$WANTUI_CONFIG`` or wan-tui.toml in the user's config directory."""
-    named = os.environ.get(CONFIG_VARIABLE)
-    return Path(named) if named else platformdirs.user_config_path("wan-tui") / "wan-tui.toml"
-
-
 def load_settings(path: Path | None = None) -> Settings:
     """Settings from ``path`` or the default place; without a file the built-in default.
 
     A file without deployments gets the default ones. Raises UsageError naming file, key, value and fix.
     """
-    explicit = path is not None or CONFIG_VARIABLE in os.environ
-    file = path if path is not None else config_path()
+    file = path or config_file()
+    if file is None:
+        return default_settings()
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        if explicit:
-            raise UsageError(f"configuration file {file} does not exist") from None
-        return default_settings()
+        raise UsageError(f"configuration file {file} does not exist") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:

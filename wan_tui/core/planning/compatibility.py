@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from wan_tui.core.catalog import Model
 from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
-from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, GIB, estimate_memory, full_offload_floor_bytes
+from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, estimate_memory, full_offload_floor_bytes
 from wan_tui.core.planning.plan import Compatibility, ExecutionPlan, MemoryEstimate
+from wan_tui.core.units import format_bytes
 from wan_tui.core.words import OffloadMode, Precision, Verdict
 
 # Below this share of the device a plan that fits is called tight: allocator slack takes 5 to 15 % of activations.
@@ -71,24 +72,25 @@ def _assess_cpu(model: Model, host: HostSample) -> Compatibility:
     )
     memory = _default_clip(model, plan)
     total, headroom = host.memory_total_bytes, host.memory_total_bytes - memory.peak_bytes
-    needs = f"needs {_gib(memory.peak_bytes)} of host memory in fp32"
+    free = format_bytes(host.memory_available_bytes)
+    needs = f"needs {format_bytes(memory.peak_bytes)} of host memory in fp32"
     if headroom < 0:
-        verdict, reason = Verdict.INCOMPATIBLE, f"{needs}, this host has {_gib(total)}"
+        verdict, reason = Verdict.INCOMPATIBLE, f"{needs}, this host has {format_bytes(total)}"
     elif memory.peak_bytes > host.memory_available_bytes or headroom < TIGHT_HEADROOM_RATIO * total:
-        verdict, reason = Verdict.TIGHT, f"{needs}, {_gib(host.memory_available_bytes)} of {_gib(total)} are free"
+        verdict, reason = Verdict.TIGHT, f"{needs}, {free} of {format_bytes(total)} are free"
     else:
-        verdict, reason = Verdict.FITS, f"{needs}, {_gib(host.memory_available_bytes)} are free"
+        verdict, reason = Verdict.FITS, f"{needs}, {free} are free"
     return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
 
 
 def _assess_gpu(model: Model, gpu: GpuSample, host: HostSample, own: frozenset[int]) -> Compatibility:
     total = gpu.memory_total_bytes or 0
-    where = f"gpu:{gpu.index} ({gpu.name}, {_gib(total)})"
+    where = f"gpu:{gpu.index} ({gpu.name}, {format_bytes(total)})"
     precision = _gpu_precision(gpu)
     floor = full_offload_floor_bytes(model, precision) + CUDA_CONTEXT_BYTES
     if floor > total:
         reason = (
-            f"the largest weight of {model.id} and the CUDA context need {_gib(floor)}: "
+            f"the largest weight of {model.id} and the CUDA context need {format_bytes(floor)}: "
             f"more than {where} has, even with full offload"
         )
         return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=total - floor)
@@ -102,20 +104,21 @@ def _judge(
     plan: ExecutionPlan, memory: MemoryEstimate, where: str, total: int, available: int, host: HostSample
 ) -> tuple[Verdict, str]:
     headroom = total - memory.peak_bytes
-    peak = f"peak {_gib(memory.peak_bytes)} on {where}"
+    peak = f"peak {format_bytes(memory.peak_bytes)} on {where}"
     if memory.host_bytes > host.memory_total_bytes:
         return Verdict.INCOMPATIBLE, (
-            f"{plan.offload} offload keeps {_gib(memory.host_bytes)} of weights in host memory, "
-            f"this host has {_gib(host.memory_total_bytes)}, and {where} cannot hold them"
+            f"{plan.offload} offload keeps {format_bytes(memory.host_bytes)} of weights in host memory, "
+            f"this host has {format_bytes(host.memory_total_bytes)}, and {where} cannot hold them"
         )
     if headroom < 0:
         return Verdict.TIGHT, f"the default clip needs {peak} even with {plan.offload} offload: only smaller clips fit"
     if memory.peak_bytes > available:
-        return Verdict.TIGHT, f"{peak}, but other processes leave {_gib(available)}"
+        return Verdict.TIGHT, f"{peak}, but other processes leave {format_bytes(available)}"
     if plan.offload is not OffloadMode.NONE:
-        return Verdict.OFFLOAD_REQUIRED, f"{peak} with {plan.offload} offload and {_gib(memory.host_bytes)} on the host"
+        host_share = format_bytes(memory.host_bytes)
+        return Verdict.OFFLOAD_REQUIRED, f"{peak} with {plan.offload} offload and {host_share} on the host"
     if headroom < TIGHT_HEADROOM_RATIO * total:
-        return Verdict.TIGHT, f"{peak}, {_gib(headroom)} of headroom"
+        return Verdict.TIGHT, f"{peak}, {format_bytes(headroom)} of headroom"
     return Verdict.FITS, f"{peak}, everything resident"
 
 
@@ -155,6 +158,3 @@ def _available_bytes(gpu: GpuSample, own: frozenset[int]) -> int:
     free = gpu.memory_free_bytes if gpu.memory_free_bytes is not None else total
     return min(total, free + ours)
 
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.1f} GiB"

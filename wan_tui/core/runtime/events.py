@@ -70,7 +70,6 @@ class WorkerEvents:
         if deployment.state is not LoadState.LOADING:
             return
         seconds = now - deployment.state_changed_at
-        deployment.tallies.loads += 1
         deployment.tallies.load_seconds.observe(seconds)
         deployment.last_load_seconds = seconds
         deployment.enter(LoadState.LOADED)

@@ -49,7 +49,6 @@ class Manager:
         self._estimator = Estimator(history)
         self._checkpoints: Mapping[str, Path | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.assessed = False
         self.queue = JobQueue()
         unassessed = Compatibility(verdict=Verdict.UNKNOWN, reason="the hardware has not been read yet")
         self._deployments = {
@@ -75,7 +74,7 @@ class Manager:
         )
 
     def assess(self, hardware: HardwareSample, host: HostSample, checkpoints: Mapping[str, Path | None]) -> None:
-        """Judge every deployment against fresh samples; the first time, also load what is wanted loaded."""
+        """Judge every deployment against fresh samples."""
         self._checkpoints = checkpoints
         self._estimator.look_at(hardware, host)
         own = [d.worker.pid for d in self._deployments.values() if d.worker]
@@ -88,12 +87,13 @@ class Manager:
             deployment.findings = deployment_findings(
                 deployment.name, deployment.model, deployment.compatibility, checkpoints.get(deployment.name)
             )
-        if not self.assessed:
-            self.assessed = True
-            for deployment in self._deployments.values():
-                if deployment.wanted_loaded:
-                    self._begin_load(deployment)
         self._changed()
+
+    def load_wanted(self) -> None:
+        """Load what the configuration wants loaded; what cannot run is ``failed`` with the reason."""
+        for deployment in self._deployments.values():
+            if deployment.wanted_loaded:
+                self._begin_load(deployment)
 
     async def load(self, name: str) -> None:
         """Want a deployment loaded. Raises UsageError (unknown name) or WanTuiError (it cannot run here)."""
@@ -185,6 +185,7 @@ class Manager:
 
     def _begin_load(self, deployment: Deployment) -> None:
         deployment.wanted_loaded = True
+        deployment.tallies.loads += 1
         deployment.plan = deployment.compatibility.plan
         if deployment.plan is None or deployment.compatibility.verdict is Verdict.INCOMPATIBLE:
             deployment.load_failure = (LoadFailureReason.INCOMPATIBLE, deployment.compatibility.reason)

@@ -75,7 +75,10 @@ class LabelledCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentTotals:
-    """Counters of one deployment since the engine started; bounded labels are all present, from 0."""
+    """Counters of one deployment since the engine started; bounded labels are all present, from 0.
+
+    ``loads`` counts every load that began, those that failed included.
+    """
 
     loads: int
     load_failures: tuple[LabelledCount, ...]

@@ -1,0 +1,57 @@
+# make run: the terminal UI; make test: the tests. Everything else is below.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test test-all selftest lint format dashboards install system-packages clean
+
+run: .venv/.run
+	@exec $(BIN)/wan-tui
+
+selftest: .venv/.run
+	@exec $(BIN)/wan-tui selftest
+
+test: .venv/.test system-packages
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-all: .venv/.test system-packages
+	$(BIN)/pytest -m "not gpu"
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dashboards: .venv/.test
+	$(BIN)/python grafana/build_dashboards.py
+
+install: .venv/.run
+
+# Installed once, and again when the dependencies change.
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "wan-tui needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Use: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.run: pyproject.toml constraints.txt | .venv/.python
+	@echo "installing wan-tui with torch and diffusers into .venv (once; this takes minutes)"
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[inference]'
+	@touch $@
+
+.venv/.test: .venv/.run
+	@echo "installing what the tests need into .venv"
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[inference,test]'
+	@touch $@
+
+system-packages:
+	@tests/system-packages.sh
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,73 @@
+"""A client without an engine: the test publishes snapshots and reads which commands came."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.snapshot import Snapshot
+
+
+class FakeClient:
+    """Speaks the Client protocol. ``commands`` records calls in order; ``refusal`` is raised by the next ones."""
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        self.commands: list[tuple[str, str]] = []
+        self.requests: list[GenerationRequest] = []
+        self.refusal: Exception | None = None
+        self.entered = 0
+        self.closed = 0
+        self.streams = 0
+        self._snapshot = snapshot
+        self._failure: Exception | None = None
+        self._changed = asyncio.Event()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._changed.set()
+
+    def break_stream(self, error: Exception) -> None:
+        """The next thing that a reader gets, and every new reader until ``mend``."""
+        self._failure = error
+        self._changed.set()
+
+    def mend(self) -> None:
+        self._failure = None
+
+    async def __aenter__(self) -> "FakeClient":
+        self.entered += 1
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.closed += 1
+
+    async def snapshots(self) -> AsyncIterator[Snapshot]:
+        self.streams += 1
+        seen: Snapshot | None = None
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if self._snapshot is not None and self._snapshot is not seen:
+                seen = self._snapshot
+                yield seen
+                continue
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def load(self, deployment: str) -> None:
+        self._record("load", deployment)
+
+    async def unload(self, deployment: str) -> None:
+        self._record("unload", deployment)
+
+    async def generate(self, request: GenerationRequest) -> str:
+        self._record("generate", request.deployment)
+        self.requests.append(request)
+        return f"job-{100 + len(self.requests)}"
+
+    async def cancel(self, job: str) -> None:
+        self._record("cancel", job)
+
+    def _record(self, command: str, name: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.commands.append((command, name))

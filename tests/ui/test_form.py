@@ -1,0 +1,62 @@
+"""What the form sends, and what it refuses before anything is sent."""
+
+import pytest
+
+from tests.snapshots import pocket_running
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.ui.form import FieldError, defaults, parse
+
+GOOD = {
+    "prompt": "a red fox, 100 % snow",
+    "negative": "",
+    "width": "64",
+    "height": "48",
+    "frames": "9",
+    "steps": "4",
+    "guidance": "4.5",
+    "seed": "0",
+}
+
+
+def test_the_request_has_exactly_the_typed_values() -> None:
+    assert parse("pocket", GOOD) == GenerationRequest(
+        deployment="pocket",
+        prompt="a red fox, 100 % snow",
+        width=64,
+        height=48,
+        frames=9,
+        steps=4,
+        guidance=4.5,
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("steps", "many", "steps: 'many' is not a whole number"),
+        ("width", "-64", "width: '-64' is not a whole number"),
+        ("height", "6.4", "height: '6.4' is not a whole number"),
+        ("width", "٣", "width: '٣' is not a whole number"),
+        ("frames", "0", "frames: 0 is not between 1 and 1000000"),
+        ("frames", "9" * 5000, "frames: 99999999999999999999… is not between 1 and 1000000"),
+        ("seed", "", "seed: type a whole number"),
+        ("seed", "9223372036854775808", "seed: 9223372036854775808 is not between 0 and 9223372036854775807"),
+        ("guidance", "nan", "guidance: nan is not 0 or more"),
+        ("guidance", "-1", "guidance: -1 is not 0 or more"),
+        ("guidance", "strong", "guidance: 'strong' is not a number"),
+        ("prompt", " \n ", "prompt: say what to generate"),
+    ],
+)
+def test_the_first_wrong_field_is_named_with_its_value(field: str, value: str, said: str) -> None:
+    assert parse("pocket", GOOD | {field: value}) == FieldError(field, said)
+
+
+def test_without_a_deployment_there_is_nothing_to_send() -> None:
+    assert isinstance(parse(None, GOOD), FieldError)
+
+
+def test_defaults_are_the_models_and_parse() -> None:
+    model = pocket_running().models[0]
+    assert defaults(model) == {"width": "832", "height": "480", "frames": "81", "steps": "40", "guidance": "4"}
+    assert isinstance(parse("t2v", GOOD | defaults(model)), GenerationRequest)

@@ -1,0 +1,31 @@
+"""Promises about the code itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import wan_tui.ui
+
+FOLDER = Path(wan_tui.ui.__file__).parent
+HEAVY = {"pydantic", "aiohttp", "prometheus_client", "torch", "diffusers", "psutil", "pynvml", "PIL", "numpy"}
+
+
+def test_modules_stay_small() -> None:
+    for path in FOLDER.rglob("*.py"):
+        limit = 300 if path.name == "app.py" else 400
+        assert len(path.read_text().splitlines()) <= limit, path
+
+
+def test_importing_the_ui_is_light_and_brings_no_engine() -> None:
+    code = "import sys, wan_tui.ui.app, wan_tui.ui.screens.generate, wan_tui.ui.screens.log; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {name for name in modules if name.split(".")[0] in HEAVY}
+    engine = ("wan_tui.core.engine", "wan_tui.core.history", "wan_tui.core.config", "wan_tui.worker", "wan_tui.cli")
+    assert not [name for name in modules if name.startswith(engine)]
+
+
+def test_the_ui_has_nothing_that_moves_by_itself() -> None:
+    for path in FOLDER.rglob("*.py"):
+        source = path.read_text()
+        for banned in ("LoadingIndicator", "ProgressBar", ".loading =", "call_from_thread", "thread=True"):
+            assert banned not in source, (path, banned)

@@ -1,0 +1,145 @@
+"""The commands and their options. Each body imports what it needs, so ``--help`` stays quick."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wan_tui import __version__
+
+app = typer.Typer(
+    name="wan-tui",
+    help="Run Wan 2.2 video models on NVIDIA GPUs and see what they do. Without a command: the terminal UI.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse and run. Wrong usage ends with status 2 and typer's own message."""
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        # typer brings its own click: its usage errors are known by what they can do.
+        if not hasattr(error, "show") or not hasattr(error, "exit_code"):
+            raise
+        error.show()
+        return int(error.exit_code)
+    return result if isinstance(result, int) else 0
+
+
+def _config(context: typer.Context) -> Path | None:
+    config: Path | None = context.obj
+    return config
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"wan-tui {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def screens(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (default: wan-tui.toml).")
+    ] = None,
+    mouse: Annotated[bool, typer.Option("--mouse", help="Let the terminal UI use the mouse.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> int | None:
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return None
+    from wan_tui.cli.screens import open_screens
+
+    return open_screens(config, mouse=mouse)
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> int:
+    """Show devices, deployments and verdicts once."""
+    from wan_tui.cli.status import print_status
+
+    return print_status(_config(context), as_json=as_json)
+
+
+@app.command()
+def models(as_json: Json = False) -> int:
+    """List the models that exist."""
+    from wan_tui.cli.models import print_models
+
+    return print_models(as_json=as_json)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    deployments: Annotated[list[str] | None, typer.Argument(help="Deployments to judge (default: all).")] = None,
+    as_json: Json = False,
+) -> int:
+    """Print verdict and findings of deployments; status 1 when one that is wanted loaded cannot run."""
+    from wan_tui.cli.validate import print_verdicts
+
+    return print_verdicts(_config(context), deployments or [], as_json=as_json)
+
+
+@app.command()
+def generate(
+    context: typer.Context,
+    deployment: Annotated[str, typer.Argument(help="Deployment that generates.")],
+    prompt: Annotated[str | None, typer.Option(help="What to show.")] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="UTF-8 file with the prompt instead; - is standard input.")
+    ] = None,
+    negative_prompt: Annotated[str, typer.Option(help="What not to show.")] = "",
+    image: Annotated[Path | None, typer.Option(help="Picture to begin with (i2v, ti2v).")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="MP4 file to write (default: one in the output directory).")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels (default: the model's).")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels (default: the model's).")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames, 4k+1 (default: the model's).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps (default: the model's).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale (default: the model's).")] = None,
+    as_json: Json = False,
+) -> int:
+    """Load a deployment, generate one video with it, unload it."""
+    from wan_tui.cli.generate import Wishes, generate_video
+
+    wishes = Wishes(
+        deployment=deployment,
+        prompt=prompt,
+        prompt_file=prompt_file,
+        negative_prompt=negative_prompt,
+        image=image,
+        output=output,
+        width=width,
+        height=height,
+        frames=frames,
+        steps=steps,
+        seed=seed,
+        guidance=guidance,
+    )
+    return generate_video(_config(context), wishes, as_json=as_json)
+
+
+@app.command()
+def selftest(as_json: Json = False) -> int:
+    """Load the pocket model, generate, decode the file, scrape the metrics, unload; status 1 when a check fails."""
+    from wan_tui.cli.selftest import run_selftest
+
+    return run_selftest(as_json=as_json)

@@ -1,0 +1,117 @@
+"""``wan-tui generate``."""
+
+import asyncio
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from wan_tui.agent.client import Client
+from wan_tui.cli.engine import first_snapshot, with_engine
+from wan_tui.cli.progress import Narrator
+from wan_tui.core.catalog import Model, load_catalogue
+from wan_tui.core.config import load_settings
+from wan_tui.core.errors import UsageError, WanTuiError
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.runtime.state import Job
+from wan_tui.core.units import format_seconds
+from wan_tui.core.words import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """The command line of one generation; None means the model's default."""
+
+    deployment: str
+    prompt: str | None
+    prompt_file: Path | None
+    negative_prompt: str
+    image: Path | None
+    output: Path | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    steps: int | None
+    seed: int
+    guidance: float | None
+
+
+def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int:
+    """Run one generation; prints the file's path (or the job as JSON). Raises WanTuiError."""
+    settings = load_settings(config)
+    model = load_catalogue().find(settings.deployment(wishes.deployment).model)
+    request = to_request(wishes, model)
+    job = with_engine(config, lambda client: _run(client, request))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)), indent=2, ensure_ascii=False))
+    elif job.state is JobState.FINISHED:
+        print(job.output)
+    if job.state is not JobState.FINISHED:
+        why = f"failed ({job.failure.reason}): {job.failure.message}" if job.failure else f"was {job.state}"
+        raise WanTuiError(f"the generation {why}")
+    estimated = f", estimated {format_seconds(job.estimate.total_seconds.expected)}" if job.estimate else ""
+    sys.stderr.write(f"generated in {format_seconds(job.observed_seconds)}{estimated}\n")
+    return 0
+
+
+def to_request(wishes: Wishes, model: Model) -> GenerationRequest:
+    """Fill the gaps with the model's defaults and make paths absolute. Raises UsageError for an unusable prompt."""
+    width, height = model.default_size
+    return GenerationRequest(
+        deployment=wishes.deployment,
+        prompt=_prompt(wishes),
+        negative_prompt=wishes.negative_prompt,
+        image=str(wishes.image.absolute()) if wishes.image else None,
+        output=str(wishes.output.absolute()) if wishes.output else None,
+        width=width if wishes.width is None else wishes.width,
+        height=height if wishes.height is None else wishes.height,
+        frames=model.default_frames if wishes.frames is None else wishes.frames,
+        steps=model.default_steps if wishes.steps is None else wishes.steps,
+        seed=wishes.seed,
+        guidance=model.default_guidance if wishes.guidance is None else wishes.guidance,
+    )
+
+
+def _prompt(wishes: Wishes) -> str:
+    if (wishes.prompt is None) == (wishes.prompt_file is None):
+        raise UsageError("give the prompt either with --prompt TEXT or with --prompt-file FILE")
+    if wishes.prompt is not None:
+        return _encodable(wishes.prompt, "--prompt")
+    file = wishes.prompt_file
+    assert file is not None
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"prompt file {file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"prompt file {file}: {error.strerror}") from None
+
+
+def _encodable(text: str, where: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{where}: not UTF-8 text (character {error.start}); check the terminal's encoding") from None
+    return text
+
+
+async def _run(client: Client, request: GenerationRequest) -> Job:
+    await first_snapshot(client)
+    job_id = await client.generate(request)
+    narrator = Narrator(sys.stderr)
+    try:
+        async for snapshot in client.snapshots():
+            job, deployment = snapshot.job(job_id), snapshot.deployment(request.deployment)
+            if job is None or deployment is None:
+                break
+            narrator.tell(job, deployment)
+            if job.state.ended:
+                narrator.close()
+                await client.unload(request.deployment)
+                return job
+    except asyncio.CancelledError:
+        narrator.close()
+        raise
+    raise WanTuiError("the engine ended before the job did")

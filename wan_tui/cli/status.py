@@ -1,0 +1,51 @@
+"""``wan-tui status``."""
+
+from pathlib import Path
+
+from wan_tui.cli.engine import first_snapshot, with_engine
+from wan_tui.cli.text import columns
+from wan_tui.core.hardware.samples import GpuSample
+from wan_tui.core.snapshot import Snapshot
+from wan_tui.core.units import MISSING, format_bytes, format_ratio
+
+
+def print_status(config: Path | None, *, as_json: bool) -> int:
+    snapshot = with_engine(config, first_snapshot)
+    print(snapshot.to_json(indent=2) if as_json else status_text(snapshot))
+    return 0
+
+
+def status_text(snapshot: Snapshot) -> str:
+    """Devices, then deployments, as plain text."""
+    parts = [_devices(snapshot), _deployments(snapshot)]
+    return "\n\n".join(parts)
+
+
+def _devices(snapshot: Snapshot) -> str:
+    host = snapshot.host
+    rows = [[*_gpu_cells(gpu)] for gpu in snapshot.gpus]
+    used = host.memory_total_bytes - host.memory_available_bytes
+    memory = f"{format_bytes(used)} / {format_bytes(host.memory_total_bytes)}"
+    busy = format_ratio(host.cpu_utilization_ratio)
+    rows.append(["cpu", f"{host.cpu_name} x{host.cpu_count}", memory, busy, MISSING, "up"])
+    table = columns(["DEVICE", "NAME", "MEMORY USED", "BUSY", "TEMP", "STATE"], rows)
+    return table if snapshot.driver.up else f"{snapshot.driver.message}\n{table}"
+
+
+def _gpu_cells(gpu: GpuSample) -> tuple[str, ...]:
+    return (
+        f"gpu:{gpu.index}",
+        gpu.name,
+        f"{format_bytes(gpu.memory_used_bytes)} / {format_bytes(gpu.memory_total_bytes)}",
+        format_ratio(gpu.utilization_ratio),
+        MISSING if gpu.temperature_celsius is None else f"{gpu.temperature_celsius:.0f} C",
+        "up" if gpu.up else f"LOST: {gpu.error}",
+    )
+
+
+def _deployments(snapshot: Snapshot) -> str:
+    rows = [
+        [status.name, status.model, status.state, status.compatibility.verdict, status.compatibility.reason]
+        for status in snapshot.deployments
+    ]
+    return columns(["DEPLOYMENT", "MODEL", "STATE", "VERDICT", "WHY"], rows)

@@ -1,0 +1,71 @@
+"""What was typed, turned into a request or into the first thing wrong with it. Pure.
+
+Only what no engine could understand is refused here; sizes and frames that a model rounds are the engine's business.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.snapshot import ModelSummary
+from wan_tui.ui.text import shorten
+
+FIELDS = ("width", "height", "frames", "steps", "guidance", "seed")
+MAX_SEED = 2**63 - 1
+MAX_WHOLE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """The field that is wrong and why, as one line."""
+
+    field: str
+    message: str
+
+
+def defaults(model: ModelSummary) -> dict[str, str]:
+    """The figures a form starts with for ``model``."""
+    return {
+        "width": str(model.default_width),
+        "height": str(model.default_height),
+        "frames": str(model.default_frames),
+        "steps": str(model.default_steps),
+        "guidance": f"{model.default_guidance:g}",
+    }
+
+
+def parse(deployment: str | None, typed: Mapping[str, str]) -> GenerationRequest | FieldError:
+    """A request with exactly the typed values, or the first field that cannot be one."""
+    if deployment is None:
+        return FieldError("deployment", "there is no deployment to generate with")
+    if not typed["prompt"].strip():
+        return FieldError("prompt", "prompt: say what to generate")
+    whole: dict[str, int] = {}
+    for field in ("width", "height", "frames", "steps", "seed"):
+        value = typed[field].strip()
+        low, high = (0, MAX_SEED) if field == "seed" else (1, MAX_WHOLE)
+        if not (value.isascii() and value.isdigit()):
+            return FieldError(
+                field, f"{field}: {value!r} is not a whole number" if value else f"{field}: type a whole number"
+            )
+        if not low <= int(value[:20]) <= high:
+            return FieldError(field, f"{field}: {shorten(value, 21)} is not between {low} and {high}")
+        whole[field] = int(value)
+    try:
+        guidance = float(typed["guidance"])
+    except ValueError:
+        return FieldError("guidance", f"guidance: {typed['guidance']!r} is not a number")
+    if not math.isfinite(guidance) or guidance < 0:
+        return FieldError("guidance", f"guidance: {typed['guidance']} is not 0 or more")
+    return GenerationRequest(
+        deployment=deployment,
+        prompt=typed["prompt"],
+        negative_prompt=typed["negative"],
+        width=whole["width"],
+        height=whole["height"],
+        frames=whole["frames"],
+        steps=whole["steps"],
+        guidance=guidance,
+        seed=whole["seed"],
+    )

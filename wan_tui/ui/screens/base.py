@@ -1,0 +1,227 @@
+"""What every screen has: head, trouble banner, body, status line, keys; and the commands on deployments and jobs."""
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+
+from wan_tui.core.runtime.state import Job
+from wan_tui.core.snapshot import Snapshot
+from wan_tui.core.units import format_seconds
+from wan_tui.core.words import JobState
+from wan_tui.ui import glyphs
+from wan_tui.ui.format import facts, header
+from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
+from wan_tui.ui.screens.confirm import Confirm
+from wan_tui.ui.screens.help import key_name
+from wan_tui.ui.session import Session
+from wan_tui.ui.text import Frame, Line, Role, Span, View, clean, join, pad, shorten, spread, text, wrap
+from wan_tui.ui.widgets.rows import LiveRows
+
+TABS = (("1", "Overview", "overview"), ("2", "Generate", "generate"), ("3", "Log", "log"))
+STALE_SECONDS = 15.0
+_ALWAYS_SHOWN = ("help", "quit")
+
+
+class BaseScreen(Screen[None], inherit_bindings=True):
+    """A tab of the app. Subclasses give ``mode``, ``compose_body`` and ``show_snapshot``."""
+
+    mode: ClassVar[str]
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "load", "load", tooltip="Load the selected deployment"),
+        Binding("u", "unload", "unload", tooltip="Unload the selected deployment; asks when a job runs"),
+        Binding("c", "cancel", "cancel", tooltip="Cancel the job; asks first"),
+        Binding("tab", "app.focus_next", "next", show=False, tooltip="Next list or field"),
+        Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="List or field before"),
+        Binding("escape", "back", "back", tooltip="Leave the field, then the screen; never quits"),
+    ]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.body = Container(id="body")
+        self._composed = False
+        self._header = self.rows("header")
+        self._banner = self.rows("banner")
+        self._status = self.rows("status")
+        self._keys = self.rows("keys")
+
+    # -- frame
+
+    def compose(self) -> ComposeResult:
+        yield self._header
+        yield self._banner
+        with self.body:
+            yield from self.compose_body()
+        yield self._status
+        yield self._keys
+
+    def rows(self, id: str) -> LiveRows:
+        return LiveRows(id=id, ascii_only=self.session.ascii_only)
+
+    def compose_body(self) -> Iterable[Widget]:
+        raise NotImplementedError
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Draw the body. Called for every snapshot while this screen is the visible one."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self._composed = True
+        self.bindings_updated_signal.subscribe(self, lambda _: self.show_keys())
+
+    def on_screen_resume(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw everything from the session."""
+        if not self._composed:
+            return
+        if self.session.snapshot is not None:
+            self.show_snapshot(self.session.snapshot)
+        self.show_chrome()
+        self.refresh_bindings()
+
+    def show_chrome(self) -> None:
+        """Draw what surrounds the body. Cheap: called once a second for the ages in it."""
+        if not self._composed:
+            return
+        self._banner.display = self.session.trouble is not None
+        self._banner.show(self._banner_line)
+        self._header.show(self._header_line)
+        self._status.show(self._status_lines)
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        if self._composed and self.is_current:
+            self._keys.show(self._keys_line)
+
+    # -- the four lines around the body
+
+    def _header_line(self, view: View) -> Frame:
+        tabs = tuple((key, title, mode == self.mode) for key, title, mode in TABS)
+        age, trouble = self.session.age_seconds, self.session.trouble
+        if self.session.snapshot is None:
+            right = text("starting" if trouble is None else "no data", Role.WARN)
+        elif age is not None and age >= STALE_SECONDS:
+            right = text(f"{format_seconds(age)} old", Role.WARN)
+        else:
+            right = text("embedded" if self.session.embedded else "attached", Role.DIM)
+        return header(tabs, self.session.snapshot, right, view)
+
+    def _banner_line(self, view: View) -> Frame:
+        trouble = self.session.trouble
+        if trouble is None:
+            return Frame()
+        age = self.session.age_seconds
+        since = "no data yet" if age is None else f"data is {format_seconds(age)} old"
+        wait = max(trouble.retry_at - self.session.clock(), 0)
+        line = f" {glyphs.WARN} {since}: {clean(trouble.reason)}"
+        tail = f"  retry in {wait:.0f} s, r now "
+        message = shorten(line, view.width - len(tail))
+        return Frame(
+            (pad((Span(message + " " * (view.width - len(tail) - len(message)) + tail, Role.ALERT),), view.width),)
+        )
+
+    def _status_lines(self, view: View) -> Frame:
+        note, snapshot = self.session.note, self.session.snapshot
+        lines: list[Line]
+        if note is not None:
+            mark = {Role.ERROR: glyphs.CROSS, Role.OK: glyphs.TICK}.get(note.role, glyphs.DOT)
+            parts = wrap(note.message, view.width - 4, most=3 if note.role is Role.ERROR else 1)
+            lines = [text(f"{mark if i == 0 else ' '} {part}", note.role) for i, part in enumerate(parts)]
+        elif snapshot is not None:
+            lines = [facts(snapshot, view.width - 2)]
+        else:
+            lines = [text("starting the engine" if self.session.embedded else "waiting for the engine", Role.DIM)]
+        return Frame(tuple(pad((Span(" "), *line), view.width) for line in lines))
+
+    def _keys_line(self, view: View) -> Frame:
+        shown: dict[str, Line] = {}
+        for key, active in self.active_bindings.items():
+            binding = active.binding
+            if binding.show and active.enabled and binding.action not in shown:
+                shown[binding.action] = (Span(key_name(key), Role.STRONG), Span(f" {binding.description}", Role.DIM))
+        right = join([shown.pop(action) for action in _ALWAYS_SHOWN if action in shown])
+        left: Line = ()
+        for part in shown.values():
+            longer = join((left, part))
+            if sum(len(span.text) for span in (*longer, *right)) + 4 > view.width:
+                break
+            left = longer
+        return Frame((spread(left, right, view.width),))
+
+    # -- commands
+
+    def selected_deployment(self) -> str | None:
+        """The deployment that ``l`` and ``u`` mean here."""
+        return None
+
+    def open_for(self, deployment: str | None) -> None:
+        """The reader comes from a list with ``deployment`` selected, to do something with it."""
+
+    def selected_job(self) -> Job | None:
+        """The job that ``c`` means here."""
+        return job_to_watch(self.session.snapshot) if self.session.snapshot else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("load", "unload"):
+            return self.selected_deployment() is not None
+        if action == "cancel":
+            job = self.selected_job()
+            return job is not None and not job.state.ended
+        if action == "back":
+            return self._in_field() or self.mode != TABS[0][2]
+        return True
+
+    def action_load(self) -> None:
+        if (name := self.selected_deployment()) is not None:
+            self.session.load(name)
+
+    def action_unload(self) -> None:
+        name = self.selected_deployment()
+        if name is None:
+            return
+        deployment = self.session.snapshot.deployment(name) if self.session.snapshot else None
+        job = job_name(deployment.running_job) if deployment and deployment.running_job else None
+        if job is None:
+            self.session.unload(name)
+            return
+        question = f"Unload {name} while {job} runs?"
+        self._ask(
+            question, f"{job} ends as cancelled. Its memory is free after that.", lambda: self.session.unload(name)
+        )
+
+    def action_cancel(self) -> None:
+        job = self.selected_job()
+        if job is None or job.state.ended:
+            return
+        about = f"{job.request.deployment} {shape(job)}"
+        if job.state is JobState.RUNNING:
+            about += f", step {job.step} of {job.request.steps}. It stops after the current step."
+        else:
+            about += ", still queued."
+        job_id = job.id
+        self._ask(f"Cancel {job_name(job_id)}?", about, lambda: self.session.cancel(job_id))
+
+    def _ask(self, question: str, about: str, yes: Callable[[], None]) -> None:
+        self.app.push_screen(Confirm(question, about, self.session), lambda answer: yes() if answer else None)
+
+    def action_back(self) -> None:
+        """One level up: out of a field, then to the first screen. Never out of the app."""
+        if self._in_field():
+            self.set_focus(self.home())
+        elif self.mode != TABS[0][2]:
+            self.app.switch_mode(TABS[0][2])
+
+    def _in_field(self) -> bool:
+        return self.focused is not None and not isinstance(self.focused, LiveRows)
+
+    def home(self) -> Widget | None:
+        """The list that has the focus when nothing else has."""
+        return None

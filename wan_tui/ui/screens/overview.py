@@ -1,0 +1,95 @@
+"""Devices, deployments and the job to watch: the screen to keep open."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from wan_tui.core.snapshot import Snapshot
+from wan_tui.ui import format, format_deployments, format_jobs
+from wan_tui.ui.screens.base import BaseScreen
+from wan_tui.ui.session import Session
+from wan_tui.ui.text import share_rows
+from wan_tui.ui.widgets.preview import PreviewView
+from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
+
+WIDE = 120
+
+
+class OverviewScreen(BaseScreen):
+    """One column on a small terminal; with room, details, preview, jobs and events beside them."""
+
+    mode = "overview"
+    CSS_PATH = "overview.tcss"
+    AUTO_FOCUS = "#deployments"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        ascii_only = session.ascii_only
+        self._devices = SelectableRows(id="devices", ascii_only=ascii_only)
+        self._deployments = SelectableRows(id="deployments", ascii_only=ascii_only)
+        self._detail = self.rows("detail")
+        self._job = self.rows("job")
+        self._preview = PreviewView(id="overview-preview", colour=session.colour, ascii_only=ascii_only)
+        self._jobs = self.rows("recent")
+        self._models = self.rows("models")
+        self._events = self.rows("events")
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield self._devices
+        with Horizontal(id="middle"):
+            with Vertical(id="left"):
+                yield self._deployments
+                yield self._detail
+            with Vertical(id="right"):
+                yield self._job
+                yield self._preview
+        with Horizontal(id="bottom"):
+            with Vertical(id="lists"):
+                yield self._jobs
+                yield self._models
+            yield self._events
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        wide = self.size.width >= WIDE
+        job = format_jobs.job_to_watch(snapshot)
+        self._devices.show(partial(format.devices, snapshot))
+        if self._deployments.cursor is None and (first := format_deployments.preferred(snapshot)) is not None:
+            self._deployments.select(first.name)
+        self._deployments.show(partial(format_deployments.deployments, snapshot, explain=not wide))
+        self._detail.show(partial(format_deployments.deployment_detail, snapshot, self._deployments.cursor))
+        self._job.show(partial(format_jobs.job_panel, snapshot, job, format_deployments.next_step(snapshot), full=wide))
+        self._preview.show(job.preview if job else None)
+        self._preview.display = wide and self._preview.has_picture
+        self._jobs.show(partial(format_jobs.job_list, snapshot))
+        self._models.show(partial(format_deployments.models, snapshot))
+        self._events.show(partial(format_jobs.events, snapshot))
+
+        self._arrange(wide)
+
+    def _arrange(self, wide: bool) -> None:
+        """In one column the job comes first, then deployments, then devices; blank lines only where rows are left."""
+        sections = (self._job, self._deployments, self._devices)
+        body = self.body
+        wanted = [len(section.lines) for section in sections]
+        spare = body.size.height - sum(wanted)
+        body.set_class(not wide and spare >= 6, "-roomy")
+        limits: Sequence[int | str] = ("100%", "100%", "40%")
+        if not wide:
+            limits = share_rows(body.size.height, wanted, (3, 5, 5))
+        for section, limit in zip(sections, limits, strict=True):
+            section.styles.max_height = limit
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def on_selectable_rows_moved(self, message: SelectableRows.Moved) -> None:
+        if message.rows is self._deployments:
+            self.redraw()
+
+    def selected_deployment(self) -> str | None:
+        return self._deployments.cursor
+
+    def home(self) -> LiveRows:
+        return self._deployments

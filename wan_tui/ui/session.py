@@ -1,0 +1,110 @@
+"""What the screens share: the newest snapshot, the state of the feed, the last word to the operator, and commands."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+
+from wan_tui.agent.client import Client
+from wan_tui.core.errors import WanTuiError
+from wan_tui.core.snapshot import Snapshot
+from wan_tui.ui.format_jobs import in_order, job_name
+from wan_tui.ui.text import Role
+
+Command = Callable[[Client], Awaitable[str | None]]
+_NOTE_SECONDS = {Role.OK: 6.0, Role.ACCENT: 6.0, Role.ERROR: 20.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The answer to the last key, in one line."""
+
+    message: str
+    role: Role
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why no snapshots come, and when the next try is."""
+
+    reason: str
+    retry_at: float
+
+
+class Session:
+    """Screens read it and ask it for commands; only the app writes ``snapshot`` and ``trouble``."""
+
+    def __init__(
+        self,
+        *,
+        embedded: bool,
+        clock: Callable[[], float],
+        client: Callable[[], Client | None],
+        spawn: Callable[[Coroutine[object, object, None]], object],
+        changed: Callable[[], None],
+        colour: bool,
+        ascii_only: bool,
+    ) -> None:
+        self.embedded = embedded
+        self.clock = clock
+        self.colour = colour
+        self.ascii_only = ascii_only
+        self.snapshot: Snapshot | None = None
+        self.trouble: Trouble | None = None
+        self.note: Note | None = None
+        self._client = client
+        self._spawn = spawn
+        self._changed = changed
+
+    @property
+    def age_seconds(self) -> float | None:
+        return None if self.snapshot is None else max(self.clock() - self.snapshot.taken_at, 0.0)
+
+    @property
+    def unfinished_jobs(self) -> list[str]:
+        """Jobs that would end with an embedded engine, the running one first."""
+        return [job_name(job.id) for job in in_order(self.snapshot) if not job.state.ended] if self.snapshot else []
+
+    def say(self, message: str, role: Role = Role.ACCENT) -> None:
+        self.note = Note(message, role, self.clock() + _NOTE_SECONDS.get(role, 6.0))
+        self._changed()
+
+    def forget_old_note(self) -> None:
+        if self.note is not None and self.clock() >= self.note.until:
+            self.note = None
+
+    def perform(
+        self,
+        what: str,
+        command: Callable[[Client], Awaitable[str | None]],
+        done: Callable[[str | None], None] | None = None,
+    ) -> None:
+        """Acknowledge at once, send the command, and say in one line how the engine answered."""
+        client = self._client()
+        if client is None:
+            self.say(f"{what}: not connected to the engine", Role.ERROR)
+            return
+        self.say(f"{what}: sent")
+        self._spawn(self._perform(what, command(client), done))
+
+    async def _perform(
+        self, what: str, answer: Awaitable[str | None], done: Callable[[str | None], None] | None
+    ) -> None:
+        try:
+            result = await answer
+        except WanTuiError as error:
+            self.say(f"{what}: {error}", Role.ERROR)
+        except Exception as error:  # a defect elsewhere must not take the screen down
+            self.say(f"{what}: {type(error).__name__}: {error}", Role.ERROR)
+        else:
+            self.say(f"{what}: accepted" + (f" as {result}" if result else ""), Role.OK)
+            if done is not None:
+                done(result)
+
+    def load(self, deployment: str) -> None:
+        self.perform(f"load {deployment}", lambda client: client.load(deployment))
+
+    def unload(self, deployment: str) -> None:
+        self.perform(f"unload {deployment}", lambda client: client.unload(deployment))
+
+    def cancel(self, job: str) -> None:
+        self.perform(f"cancel {job_name(job)}", lambda client: client.cancel(job))

@@ -1,0 +1,1 @@
+"""Widgets that draw by line, so that only rows that differ are sent."""

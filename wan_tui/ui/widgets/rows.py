@@ -1,0 +1,197 @@
+"""The one widget for everything live: lines in, and only the lines that differ go out to the terminal."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from wan_tui.ui.glyphs import to_ascii
+from wan_tui.ui.text import Frame, Line, View, merged
+from wan_tui.ui.theme import cursor_style, styles
+
+Build = Callable[[View], Frame]
+
+
+class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
+    """Shows the frame that a function composes for the room there is.
+
+    The function is kept: it is asked again when the size, the cursor or the focus changes.
+    """
+
+    def __init__(self, *, id: str, ascii_only: bool = False) -> None:
+        super().__init__(id=id)
+        self._build: Build = lambda view: Frame()
+        self._frame = Frame()
+        self.lines: tuple[Line, ...] = ()
+        """What is shown, as data."""
+        self._width = 0
+        self._ascii_only = ascii_only
+        self.cursor: str | None = None
+
+    # -- content
+
+    def show(self, build: Build) -> None:
+        """Compose anew and repaint the lines that came out different."""
+        self._build = build
+        self._recompose()
+
+    def _recompose(self) -> None:
+        if not self._width:
+            return
+        old, scrolled = self.lines, self.scroll_offset.y
+        marked = self._cursor_line()
+        self._compose_frame(self._width)
+        new = self.lines
+        if len(new) != self.virtual_size.height:
+            self.virtual_size = Size(self._width, len(new))
+            self.refresh(layout=self.styles.is_auto_height)
+        if self.scroll_offset.y != scrolled:
+            return  # scrolling repaints everything
+        touched = {marked, self._cursor_line()} if marked != self._cursor_line() else set()
+        for y in range(max(len(old), len(new))):
+            if y in touched or old[y : y + 1] != new[y : y + 1]:
+                self._refresh_content_line(y)
+
+    def _compose_frame(self, width: int) -> None:
+        self._frame = self._build(View(width, self.size.height, self.cursor, self.has_focus))
+        self.lines = (*self._frame.head, *(row.line for row in self._frame.rows))
+
+    def _refresh_content_line(self, y: int) -> None:
+        head = len(self._frame.head)
+        self.refresh(Region(0, y if y < head else y - self.scroll_offset.y, self.size.width, 1))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        if width == self._width:
+            return len(self.lines)
+        # Only measure: layout asks for widths that never come to be, and state set here would ask for layout again.
+        head, rows = self._build(View(width, self.size.height, self.cursor, self.has_focus))
+        return len(head) + len(rows)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._width = event.size.width
+        self._recompose()
+
+    def on_focus(self) -> None:
+        self._recompose()
+
+    def on_blur(self) -> None:
+        self._recompose()
+
+    # -- drawing
+
+    def render_line(self, y: int) -> Strip:
+        head = len(self._frame.head)
+        at = y if y < head else y + self.scroll_offset.y
+        base = self.rich_style
+        if not 0 <= at < len(self.lines):
+            return Strip.blank(self.size.width, base)
+        if self.has_focus and at == self._cursor_line():
+            base += cursor_style(self.app.theme)
+        roles = styles(self.app.theme)
+        segments = [Segment(self._shown(span.text), base + roles[span.role]) for span in merged(self.lines[at])]
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
+    def _shown(self, text: str) -> str:
+        return to_ascii(text) if self._ascii_only else text
+
+    def _cursor_line(self) -> int | None:
+        return None
+
+
+class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
+    """Rows with a cursor. It stays on the thing it is on, not on the row number, when rows come and go.
+
+    With ``follow_first`` a cursor on the first row stays on the first row, as a reader of news wants it.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "up", show=False, tooltip="Select the row above"),
+        Binding("down,j", "move(1)", "down", show=False, tooltip="Select the row below"),
+        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, tooltip="One page up"),
+        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, tooltip="One page down"),
+        Binding("home", "end(-1)", "first", show=False, tooltip="Select the first row"),
+        Binding("end", "end(1)", "last", show=False, tooltip="Select the last row"),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another row."""
+
+        def __init__(self, rows: "SelectableRows") -> None:
+            super().__init__()
+            self.rows = rows
+
+        @property
+        def control(self) -> "SelectableRows":
+            return self.rows
+
+    def __init__(self, *, id: str, ascii_only: bool = False, follow_first: bool = False) -> None:
+        super().__init__(id=id, ascii_only=ascii_only)
+        self._follow_first = follow_first
+        self._on_first = True
+        self._awaited: str | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        return [row.key for row in self._frame.rows if row.key is not None]
+
+    def select(self, key: str) -> None:
+        """Put the cursor on ``key``; a key that is not there yet is taken up when it comes."""
+        self._awaited = key if key not in self.keys else None
+        if key == self.cursor or self._awaited:
+            return
+        self.cursor = key
+        self._on_first = self.keys[:1] == [key]
+        self._recompose()
+        self._scroll_to_cursor()
+        self.post_message(self.Moved(self))
+
+    def action_move(self, by: int) -> None:
+        keys = self.keys
+        if keys:
+            at = keys.index(self.cursor) if self.cursor in keys else 0
+            self.select(keys[min(max(at + by, 0), len(keys) - 1)])
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(self.size.height - len(self._frame.head) - 1, 1))
+
+    def action_end(self, by: int) -> None:
+        self.action_move(by * len(self._frame.rows))
+
+    def _compose_frame(self, width: int) -> None:
+        super()._compose_frame(width)
+        keys, wanted = self.keys, self.cursor
+        if not keys:
+            return
+        if wanted not in keys or (self._follow_first and self._on_first):
+            wanted = keys[0]
+        if self._awaited in keys:
+            wanted, self._awaited = self._awaited, None
+        if wanted != self.cursor:
+            self.cursor = wanted
+            self._on_first = wanted == keys[0]
+            super()._compose_frame(width)
+            self.post_message(self.Moved(self))
+
+    def _cursor_line(self) -> int | None:
+        if self.cursor is None:
+            return None
+        keys = [row.key for row in self._frame.rows]
+        return len(self._frame.head) + keys.index(self.cursor) if self.cursor in keys else None
+
+    def _scroll_to_cursor(self) -> None:
+        line = self._cursor_line()
+        if line is None:
+            return
+        head, top = len(self._frame.head), self.scroll_offset.y
+        first_row = line - head
+        room = self.size.height - head
+        if first_row < top:
+            self.scroll_to(y=first_row, animate=False)
+        elif room > 0 and first_row >= top + room:
+            self.scroll_to(y=first_row - room + 1, animate=False)
