@@ -17,9 +17,7 @@ def pocket_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def home(
-    tmp_path_factory: pytest.TempPathFactory, pocket_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, pocket_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty HOME, and no variable that would lead out of it."""
     home = tmp_path_factory.mktemp("home")
     for name in ("WANTUI_CONFIG", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "TEXTUAL_THEME", "COLORTERM"):

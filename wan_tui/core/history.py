@@ -138,11 +138,11 @@ def _connect(name: str) -> sqlite3.Connection:
     """Open and, if it is new, create. Raises sqlite3.DatabaseError for anything that is not our file."""
     database = sqlite3.connect(name, check_same_thread=False, isolation_level=None, timeout=5.0)
     try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:  # before anything is changed in it
+            raise sqlite3.DatabaseError(f"written by a newer version, schema {version}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"written by a newer version, schema {version}")
         if version == 0:
             # Another engine may create it at the same moment: the check is repeated under the lock.
             database.execute("BEGIN IMMEDIATE")

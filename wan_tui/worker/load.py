@@ -73,11 +73,11 @@ def _from_pretrained(model: Model, source: str, plan: ExecutionPlan, report: Cal
     report("vae", 0.1)
     offline = {"local_files_only": True}
     vae_dtype = _DTYPES[plan.vae_precision]
-    vae = AutoencoderKLWan.from_pretrained(source, subfolder="vae", torch_dtype=vae_dtype, **offline)
+    vae = AutoencoderKLWan.from_pretrained(source, subfolder="vae", dtype=vae_dtype, **offline)
     report("text encoder and transformer", 0.2)
     pipeline_class = WanImageToVideoPipeline if model.task.needs_image else WanPipeline
     absent = {"image_encoder": None, "image_processor": None} if model.task.needs_image else {}
-    return pipeline_class.from_pretrained(source, vae=vae, torch_dtype=_DTYPES[plan.precision], **absent, **offline)
+    return pipeline_class.from_pretrained(source, vae=vae, dtype=_DTYPES[plan.precision], **absent, **offline)
 
 
 def _place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:

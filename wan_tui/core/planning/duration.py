@@ -63,7 +63,7 @@ def estimate_time(
     """Seconds of one generation after loading.
 
     ``past_ratios`` are observed / modelled seconds of earlier runs of this model on this device; with at least one
-    the estimate is ``calibrated``: scaled by their median, its interval from their spread.
+    the estimate is ``calibrated``: scaled by their median, its interval covers them all.
     """
     passes = 2 if guidance > 1.0 else 1
     flop = forward_flop(model, model.tokens(width, height, frames))
@@ -83,8 +83,9 @@ def estimate_time(
     if not past_ratios:
         bounds = Bounds(total / MODELLED_SPREAD, total, total * MODELLED_SPREAD)
         return TimeEstimate(basis=Basis.MODELLED, total_seconds=bounds, stages=stages)
-    spread = max(CALIBRATED_LEAST_SPREAD, *(abs(ratio / factor - 1) for ratio in past_ratios))
-    bounds = Bounds(total / (1 + spread), total, total * (1 + spread))
+    low = min(1 / (1 + CALIBRATED_LEAST_SPREAD), min(past_ratios) / factor)
+    high = max(1 + CALIBRATED_LEAST_SPREAD, max(past_ratios) / factor)
+    bounds = Bounds(total * low, total, total * high)
     return TimeEstimate(basis=Basis.CALIBRATED, total_seconds=bounds, stages=stages)
 
 

@@ -1,0 +1,119 @@
+"""The real wan-tui in a real terminal, its real worker, its real metrics."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.terminal import Terminal
+from wan_tui.core.video import read_mp4
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux on this machine")
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@pytest.fixture
+def terminal(home: Path, port: int) -> Iterator[Terminal]:
+    (home / "test.toml").write_text(
+        f'[exporter]\nport = {port}\n[deployments.pocket]\nmodel = "t2v-pocket"\nprofile = "cpu"\n'
+    )
+    names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "OMP_NUM_THREADS")
+    environment = {name: os.environ[name] for name in names} | {"WANTUI_CONFIG": str(home / "test.toml")}
+    window = Terminal(f"{sys.executable} -m wan_tui", environment)
+    yield window
+    window.close()
+
+
+def metric(port: int, series: str) -> float | None:
+    """Value of a series on the UI's own /metrics, None when it is not there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else None
+
+
+def workers() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if "wan_tui.worker" in (p.info["cmdline"] or [])]
+
+
+def test_open_load_generate_quit(terminal: Terminal, home: Path, port: int) -> None:
+    first = terminal.wait_for("pocket")
+    assert "unloaded" in first
+    assert "fits" in first
+    terminal.wait_for("generate with the built-in pocket model")
+
+    terminal.press("l")
+    terminal.wait_for("● loaded")
+    assert metric(port, 'wantui_deployment_state{deployment="pocket",state="loaded"}') == 1
+
+    terminal.press("g")
+    terminal.wait_for("NEW JOB")
+    terminal.type("a red circle moving right")
+    terminal.press("Enter")
+    done = terminal.wait_for("finished")
+    assert "estimated" in done
+    assert "▀" in done, "a preview in half blocks"
+    (video,) = (home / "data" / "wan-tui" / "outputs").glob("*.mp4")
+    assert read_mp4(video).metadata["prompt"] == "a red circle moving right"
+    assert metric(port, 'wantui_jobs_finished_total{deployment="pocket"}') == 1
+
+    terminal.resize(60, 20)
+    terminal.wait_for(lambda screen: max(map(len, screen.splitlines())) <= 60 and "finished" in screen)
+    terminal.resize(160, 48)
+    terminal.wait_for("finished")
+
+    terminal.press("Escape", "1", "u")
+    terminal.wait_for("○ unloaded")
+    assert not workers()
+    terminal.press("q")
+    terminal.wait_for("exit-status=0")
+
+
+def test_a_killed_worker_is_told_and_everything_else_goes_on(terminal: Terminal, port: int) -> None:
+    terminal.wait_for("pocket")
+    terminal.press("g")
+    terminal.wait_for("NEW JOB")
+    terminal.type("a long job")
+    # to the field of steps: prompt, negative, width, height, frames, steps
+    terminal.press("Tab", "Tab", "Tab", "Tab", "Tab", "C-a", "C-k")
+    terminal.type("1000")
+    terminal.press("Enter")
+    terminal.wait_for(lambda screen: re.search(r"\d+/1000", screen))
+    (worker,) = workers()
+    worker.send_signal(signal.SIGKILL)
+    terminal.wait_for("SIGKILL", patience=10)
+    assert metric(port, 'wantui_deployment_state{deployment="pocket",state="failed"}') == 1
+    assert metric(port, 'wantui_jobs_failed_total{deployment="pocket",reason="worker_died"}') == 1
+
+    terminal.press("Escape", "1", "l")
+    terminal.wait_for("● loaded")
+    terminal.press("q")
+    terminal.wait_for("exit-status=0")
+
+
+def test_closing_the_terminal_ends_the_program_and_its_worker(terminal: Terminal) -> None:
+    terminal.wait_for("pocket")
+    terminal.press("l")
+    terminal.wait_for("● loaded")
+    assert workers()
+    terminal.close()
+    deadline = time.monotonic() + 10
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workers()

@@ -1,0 +1,82 @@
+"""The pocket models: real Wan pipelines, written once, the same on every machine."""
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import WanImageToVideoPipeline, WanPipeline
+from PIL import Image
+
+from wan_tui.core.catalog import Model, load_catalogue
+from wan_tui.worker.pocket import ensure_pocket
+
+CATALOGUE = load_catalogue()
+POCKETS = [model for model in CATALOGUE.models if model.weights == "pocket"]
+
+
+def digest(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    content = hashlib.sha256()
+    for file in files:
+        content.update(str(file.relative_to(folder)).encode() + file.read_bytes())
+    return content.hexdigest()
+
+
+@pytest.mark.parametrize("model", POCKETS, ids=lambda model: model.id)
+def test_it_is_a_small_ordinary_diffusers_folder(model: Model, pocket_cache: Path) -> None:
+    folder = ensure_pocket(model, pocket_cache)
+    weights = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    assert 300_000 < weights < 1_000_000
+    expected = {"model_index.json", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"}
+    expected |= {"transformer_2"} if model.experts == 2 else set()
+    assert expected <= {path.name for path in folder.iterdir()}
+
+
+def test_the_weights_are_the_same_wherever_they_are_made(tmp_path: Path) -> None:
+    model = CATALOGUE.find("t2v-pocket")
+    assert digest(ensure_pocket(model, tmp_path / "a")) == digest(ensure_pocket(model, tmp_path / "b"))
+
+
+def test_two_writers_at_once_leave_one_whole_folder(tmp_path: Path) -> None:
+    model = CATALOGUE.find("t2v-pocket")
+    found: list[Path] = []
+    writers = [threading.Thread(target=lambda: found.append(ensure_pocket(model, tmp_path))) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(set(found)) == 1
+    assert [path.name for path in (tmp_path / "pocket").iterdir()] == [found[0].name]
+    WanPipeline.from_pretrained(found[0], dtype=torch.float32)
+
+
+def load(model: Model, cache: Path) -> Any:
+    if model.task.needs_image:
+        parts: dict[str, Any] = {"image_encoder": None, "image_processor": None}
+        return WanImageToVideoPipeline.from_pretrained(ensure_pocket(model, cache), dtype=torch.float32, **parts)
+    return WanPipeline.from_pretrained(ensure_pocket(model, cache), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("model", POCKETS, ids=lambda model: model.id)
+def test_it_generates_with_diffusers_alone(model: Model, pocket_cache: Path) -> None:
+    pipeline = load(model, pocket_cache)
+    pipeline.set_progress_bar_config(disable=True)
+    image = {"image": Image.new("RGB", (64, 64), "red")} if model.task.needs_image else {}
+
+    def frames(prompt: str, seed: int) -> np.ndarray:
+        generator = torch.Generator().manual_seed(seed)
+        size = {"width": 64, "height": 64, "num_frames": 9, "num_inference_steps": 2}
+        result: np.ndarray = pipeline(prompt=prompt, generator=generator, output_type="np", **size, **image).frames[0]
+        return result
+
+    first = frames("a red circle", 1)
+    assert first.shape == (9, 64, 64, 3)
+    assert np.isfinite(first).all()
+    assert first.std() > 0.001, "not a constant picture"
+    assert np.array_equal(first, frames("a red circle", 1))
+    assert not np.array_equal(first, frames("a red circle", 2)), "the seed matters"
+    assert not np.array_equal(first, frames("a blue square", 1)), "the prompt matters"
