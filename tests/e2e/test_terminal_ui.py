@@ -1,5 +1,6 @@
 """The real wan-tui in a real terminal, its real worker, its real metrics."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -48,8 +49,14 @@ def metric(port: int, series: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def workers() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["cmdline"]) if "wan_tui.worker" in (p.info["cmdline"] or [])]
+def workers(home: Path) -> list[psutil.Process]:
+    """Worker processes of the program under test, known by the environment that they inherited."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(psutil.Error):
+            if "wan_tui.worker" in (process.info["cmdline"] or []) and process.environ()["HOME"] == str(home):
+                found.append(process)
+    return found
 
 
 def test_open_load_generate_quit(terminal: Terminal, home: Path, port: int) -> None:
@@ -80,12 +87,12 @@ def test_open_load_generate_quit(terminal: Terminal, home: Path, port: int) -> N
 
     terminal.press("Escape", "1", "u")
     terminal.wait_for("○ unloaded")
-    assert not workers()
+    assert not workers(home)
     terminal.press("q")
     terminal.wait_for("exit-status=0")
 
 
-def test_a_killed_worker_is_told_and_everything_else_goes_on(terminal: Terminal, port: int) -> None:
+def test_a_killed_worker_is_told_and_everything_else_goes_on(terminal: Terminal, home: Path, port: int) -> None:
     terminal.wait_for("pocket")
     terminal.press("g")
     terminal.wait_for("NEW JOB")
@@ -95,7 +102,7 @@ def test_a_killed_worker_is_told_and_everything_else_goes_on(terminal: Terminal,
     terminal.type("1000")
     terminal.press("Enter")
     terminal.wait_for(lambda screen: re.search(r"\d+/1000", screen))
-    (worker,) = workers()
+    (worker,) = workers(home)
     worker.send_signal(signal.SIGKILL)
     terminal.wait_for("SIGKILL", patience=10)
     assert metric(port, 'wantui_deployment_state{deployment="pocket",state="failed"}') == 1
@@ -107,13 +114,13 @@ def test_a_killed_worker_is_told_and_everything_else_goes_on(terminal: Terminal,
     terminal.wait_for("exit-status=0")
 
 
-def test_closing_the_terminal_ends_the_program_and_its_worker(terminal: Terminal) -> None:
+def test_closing_the_terminal_ends_the_program_and_its_worker(terminal: Terminal, home: Path) -> None:
     terminal.wait_for("pocket")
     terminal.press("l")
     terminal.wait_for("● loaded")
-    assert workers()
+    assert workers(home)
     terminal.close()
     deadline = time.monotonic() + 10
-    while workers() and time.monotonic() < deadline:
+    while workers(home) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not workers()
+    assert not workers(home)

@@ -3,11 +3,15 @@
 Requests go down and return at once; every consequence comes back up in a snapshot.
 """
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from __future__ import annotations
 
-from wan_tui.core.planning.plan import GenerationRequest
-from wan_tui.core.snapshot import Snapshot
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from wan_tui.core.planning.plan import GenerationRequest
+    from wan_tui.core.snapshot import Snapshot
 
 
 class Client(Protocol):

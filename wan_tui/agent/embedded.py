@@ -3,22 +3,25 @@
 A face that stops (a terminal that no longer reads) must not stop the engine, so the two never share a loop.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wan_tui.core.broadcast import Latest
-from wan_tui.core.planning.plan import GenerationRequest
-from wan_tui.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from types import TracebackType
+
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
+    from wan_tui.core.planning.plan import GenerationRequest
+    from wan_tui.core.snapshot import Snapshot
 
     # Runs beside the engine on its loop, e.g. the metrics endpoint.
     Companion = Callable[[Engine, Settings], AbstractAsyncContextManager[object]]
@@ -36,10 +39,10 @@ class EmbeddedClient:
 
     def __init__(
         self,
-        settings: "Callable[[], Settings]",
+        settings: Callable[[], Settings],
         *,
         load_wanted: bool = True,
-        companion: "Companion | None" = None,
+        companion: Companion | None = None,
     ) -> None:
         self._settings = settings
         self._load_wanted = load_wanted
@@ -47,7 +50,7 @@ class EmbeddedClient:
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
-    async def __aenter__(self) -> "EmbeddedClient":
+    async def __aenter__(self) -> EmbeddedClient:
         self._loop = asyncio.get_running_loop()
         self._latest: Latest[Snapshot] = Latest()
         self._thread.start()

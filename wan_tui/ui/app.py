@@ -1,14 +1,14 @@
 """The application: screens, keys that work everywhere, and the life of the feed. No work is done here."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from wan_tui.core.errors import UsageError
 from wan_tui.ui.feed import ClientSource, Feed, FeedLost, SnapshotArrived
@@ -21,6 +21,11 @@ from wan_tui.ui.session import Session, Trouble
 from wan_tui.ui.theme import WAN_ANSI, WAN_DARK
 from wan_tui.ui.widgets.choice import Choice
 from wan_tui.ui.widgets.rows import SelectableRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from textual.screen import Screen
 
 _WIDTHS = [(0, "-narrow"), (76, "-normal"), (120, "-wide")]
 _HEIGHTS = [(0, "-short"), (23, "-medium"), (34, "-tall")]

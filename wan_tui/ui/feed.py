@@ -1,15 +1,19 @@
 """The one reader of the client: snapshots become messages, a broken stream becomes a reason and another try."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
 from wan_tui.agent.client import Client
 from wan_tui.core.errors import WanTuiError
-from wan_tui.core.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from wan_tui.core.snapshot import Snapshot
 
 ClientSource = Client | Callable[[], Any]
 """A client, or what makes one (a client or an async context manager that yields one)."""

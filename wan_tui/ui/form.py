@@ -3,13 +3,19 @@
 Only what no engine could understand is refused here; sizes and frames that a model rounds are the engine's business.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wan_tui.core.planning.plan import GenerationRequest
-from wan_tui.core.snapshot import ModelSummary
 from wan_tui.ui.text import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wan_tui.core.snapshot import ModelSummary
 
 FIELDS = ("width", "height", "frames", "steps", "guidance", "seed")
 MAX_SEED = 2**63 - 1

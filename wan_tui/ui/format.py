@@ -3,10 +3,10 @@
 A state is a word or a mark first, its colour only repeats it. What is not known is ``--``, never 0.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from wan_tui.core.hardware.samples import GpuSample
-from wan_tui.core.snapshot import Snapshot
+from typing import TYPE_CHECKING
+
 from wan_tui.core.units import MISSING, format_bytes, format_gib, format_ratio, format_seconds
 from wan_tui.core.words import JobState
 from wan_tui.ui import glyphs
@@ -33,6 +33,12 @@ from wan_tui.ui.text import (
     table_line,
     text,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wan_tui.core.hardware.samples import GpuSample
+    from wan_tui.core.snapshot import Snapshot
 
 HOT_RATIO = 0.9
 _NO_THROTTLE = ("gpu_idle",)  # the driver's word for a clock that is low because nothing runs

@@ -1,9 +1,10 @@
 """Snapshot to lines: deployments, what is known about them, and which one to begin with. Pure, as ``format``."""
 
-from wan_tui.core.runtime.state import DeploymentStatus
-from wan_tui.core.snapshot import Snapshot
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from wan_tui.core.units import MISSING, format_bytes, format_gib, format_ratio, format_seconds
-from wan_tui.core.validation.findings import Finding
 from wan_tui.core.words import LoadState, Severity, Verdict
 from wan_tui.ui import glyphs
 from wan_tui.ui.format import dim_join, words
@@ -27,6 +28,11 @@ from wan_tui.ui.text import (
     text,
     wrap,
 )
+
+if TYPE_CHECKING:
+    from wan_tui.core.runtime.state import DeploymentStatus
+    from wan_tui.core.snapshot import Snapshot
+    from wan_tui.core.validation.findings import Finding
 
 VERDICT_ROLES = {
     Verdict.FITS: Role.OK,

@@ -1,9 +1,10 @@
 """Snapshot to lines: one job in detail, the list of jobs, the log. Pure, as ``format``."""
 
-import time
+from __future__ import annotations
 
-from wan_tui.core.runtime.state import Job, LogEvent
-from wan_tui.core.snapshot import Snapshot
+import time
+from typing import TYPE_CHECKING
+
 from wan_tui.core.units import MISSING, format_change, format_ratio, format_seconds
 from wan_tui.core.words import STAGES, JobState, LoadState
 from wan_tui.ui import glyphs
@@ -31,6 +32,10 @@ from wan_tui.ui.text import (
     text,
     wrap,
 )
+
+if TYPE_CHECKING:
+    from wan_tui.core.runtime.state import Job, LogEvent
+    from wan_tui.core.snapshot import Snapshot
 
 _JOB_MARKS = {
     JobState.QUEUED: (glyphs.OFF, Role.DIM),

@@ -2,12 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wan_tui.agent.client import Client
 from wan_tui.core.errors import WanTuiError
-from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui.format_jobs import in_order, job_name
 from wan_tui.ui.text import Role
+
+if TYPE_CHECKING:
+    from wan_tui.core.snapshot import Snapshot
 
 Command = Callable[[Client], Awaitable[str | None]]
 _NOTE_SECONDS = {Role.OK: 6.0, Role.ACCENT: 6.0, Role.ERROR: 20.0}

@@ -157,4 +157,3 @@ def _available_bytes(gpu: GpuSample, own: frozenset[int]) -> int:
     total = gpu.memory_total_bytes or 0
     free = gpu.memory_free_bytes if gpu.memory_free_bytes is not None else total
     return min(total, free + ours)
-

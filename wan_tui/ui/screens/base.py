@@ -1,16 +1,13 @@
 """What every screen has: head, trouble banner, body, status line, keys; and the commands on deployments and jobs."""
 
-from collections.abc import Callable, Iterable
-from typing import ClassVar
+from __future__ import annotations
 
-from textual.app import ComposeResult
+from typing import TYPE_CHECKING, ClassVar
+
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widget import Widget
 
-from wan_tui.core.runtime.state import Job
-from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import format_seconds
 from wan_tui.core.words import JobState
 from wan_tui.ui import glyphs
@@ -18,9 +15,18 @@ from wan_tui.ui.format import facts, header
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.help import key_name
-from wan_tui.ui.session import Session
 from wan_tui.ui.text import Frame, Line, Role, Span, View, clean, join, pad, shorten, spread, text, wrap
 from wan_tui.ui.widgets.rows import LiveRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from wan_tui.core.runtime.state import Job
+    from wan_tui.core.snapshot import Snapshot
+    from wan_tui.ui.session import Session
 
 TABS = (("1", "Overview", "overview"), ("2", "Generate", "generate"), ("3", "Log", "log"))
 STALE_SECONDS = 15.0

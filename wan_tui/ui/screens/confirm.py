@@ -1,15 +1,20 @@
 """A question about something that cannot be taken back. It names the thing; the safe answer is the default."""
 
-from typing import ClassVar
+from __future__ import annotations
 
-from textual.app import ComposeResult
+from typing import TYPE_CHECKING, ClassVar
+
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from wan_tui.ui.glyphs import to_ascii
-from wan_tui.ui.session import Session
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from wan_tui.ui.session import Session
 
 
 class Confirm(ModalScreen[bool]):

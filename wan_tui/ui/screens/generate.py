@@ -1,29 +1,35 @@
 """The form, the job it started, its preview, and the jobs before it."""
 
+from __future__ import annotations
+
 import random
-from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import Button, Input, Static, TextArea
 
-from wan_tui.core.runtime.state import Job
-from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import format_bytes, format_seconds
 from wan_tui.core.words import Verdict
 from wan_tui.ui import form, format, format_deployments, format_jobs, glyphs
 from wan_tui.ui.format_jobs import job_name
 from wan_tui.ui.screens.base import BaseScreen
-from wan_tui.ui.session import Session
 from wan_tui.ui.text import Frame, Line, Role, Row, Span, View, join, pad, rule, text, wrap
 from wan_tui.ui.widgets.choice import Choice
 from wan_tui.ui.widgets.preview import PreviewView
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.widget import Widget
+
+    from wan_tui.core.runtime.state import Job
+    from wan_tui.core.snapshot import Snapshot
+    from wan_tui.ui.session import Session
 
 _HINT = text("type a prompt, then press enter", Role.DIM)
 

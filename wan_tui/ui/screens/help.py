@@ -1,17 +1,23 @@
 """Every key, generated from the bindings, so that this page cannot be wrong."""
 
-from collections.abc import Iterable
-from typing import ClassVar
+from __future__ import annotations
 
-from textual.app import ComposeResult
+from typing import TYPE_CHECKING, ClassVar
+
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from wan_tui.ui import glyphs
-from wan_tui.ui.session import Session
 from wan_tui.ui.text import Frame, Role, Row, Span, View, pad, rule, text, wrap
 from wan_tui.ui.widgets.rows import LiveRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.app import ComposeResult
+
+    from wan_tui.ui.session import Session
 
 _KEY_NAMES = {
     "escape": "esc",

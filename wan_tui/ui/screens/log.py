@@ -1,15 +1,21 @@
 """Everything that happened, in full."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
-from textual.widget import Widget
-
-from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui import format_jobs
 from wan_tui.ui.screens.base import BaseScreen
-from wan_tui.ui.session import Session
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.widget import Widget
+
+    from wan_tui.core.snapshot import Snapshot
+    from wan_tui.ui.session import Session
 
 
 class LogScreen(BaseScreen):

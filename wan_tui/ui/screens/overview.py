@@ -1,18 +1,25 @@
 """Devices, deployments and the job to watch: the screen to keep open."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 
-from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui import format, format_deployments, format_jobs
 from wan_tui.ui.screens.base import BaseScreen
-from wan_tui.ui.session import Session
 from wan_tui.ui.text import share_rows
 from wan_tui.ui.widgets.preview import PreviewView
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual.widget import Widget
+
+    from wan_tui.core.snapshot import Snapshot
+    from wan_tui.ui.session import Session
 
 WIDE = 120
 

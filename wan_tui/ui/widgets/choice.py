@@ -1,7 +1,8 @@
 """One of a few names, changed in place with the arrow keys: no overlay to paint over a slow link."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
@@ -11,6 +12,9 @@ from textual.widget import Widget
 
 from wan_tui.ui import glyphs
 from wan_tui.ui.text import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Choice(Widget, can_focus=True):
@@ -24,12 +28,12 @@ class Choice(Widget, can_focus=True):
     class Changed(Message):
         """Another name is chosen, by the reader or because the old one is gone."""
 
-        def __init__(self, choice: "Choice") -> None:
+        def __init__(self, choice: Choice) -> None:
             super().__init__()
             self.choice = choice
 
         @property
-        def control(self) -> "Choice":
+        def control(self) -> Choice:
             return self.choice
 
     def __init__(self, *, id: str, ascii_only: bool = False) -> None:

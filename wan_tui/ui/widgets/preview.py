@@ -1,7 +1,10 @@
 """The newest frame of the running job, two pixels a cell: no terminal queries, no image library."""
 
+from __future__ import annotations
+
 import base64
 import binascii
+from typing import TYPE_CHECKING
 
 from rich.color import Color
 from rich.segment import Segment
@@ -9,7 +12,8 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from wan_tui.core.runtime.state import Preview
+if TYPE_CHECKING:
+    from wan_tui.core.runtime.state import Preview
 
 _RAMP = " .:-=+*#%@"
 Pixel = tuple[int, int, int]

@@ -1,10 +1,11 @@
 """The one widget for everything live: lines in, and only the lines that differ go out to the terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -14,6 +15,9 @@ from textual.strip import Strip
 from wan_tui.ui.glyphs import to_ascii
 from wan_tui.ui.text import Frame, Line, View, merged
 from wan_tui.ui.theme import cursor_style, styles
+
+if TYPE_CHECKING:
+    from textual import events
 
 Build = Callable[[View], Frame]
 
@@ -122,12 +126,12 @@ class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
     class Moved(Message):
         """The cursor is on another row."""
 
-        def __init__(self, rows: "SelectableRows") -> None:
+        def __init__(self, rows: SelectableRows) -> None:
             super().__init__()
             self.rows = rows
 
         @property
-        def control(self) -> "SelectableRows":
+        def control(self) -> SelectableRows:
             return self.rows
 
     def __init__(self, *, id: str, ascii_only: bool = False, follow_first: bool = False) -> None:
