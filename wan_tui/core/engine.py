@@ -59,6 +59,7 @@ class Engine:
         self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self._host: HostSample | None = None
         self._checkpoints: Mapping[str, Path | None] = {}
+        self._problems: dict[str, str | None] = {}
         self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
         self._dropped_events = 0
         self._models = tuple(_summary(model) for model in self._catalogue.models)
@@ -71,7 +72,6 @@ class Engine:
 
     async def __aenter__(self) -> "Engine":
         self._history = await asyncio.to_thread(History, self._settings.paths.history)
-        self._history_problem: str | None = None
         self._manager = Manager(
             self._settings, self._catalogue, self._launcher, self._history, self.log, self._dirty.set
         )
@@ -137,6 +137,7 @@ class Engine:
             await asyncio.gather(self._pollers["nvml"].run(self._poll_gpus), self._pollers["host"].run(self._poll_host))
             if self._host is not None:
                 await self._pollers["manager"].run(self._assess)
+            self._report_problems()
             await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
 
     async def _poll_gpus(self) -> bool:
@@ -152,9 +153,6 @@ class Engine:
 
     async def _assess(self) -> bool:
         assert self._host is not None
-        if self._history.problem != self._history_problem:
-            self._history_problem = self._history.problem
-            self.log("warning", "history", self._history_problem or "usable again")
         first = not self._assessed
         self._manager.assess(self._hardware, self._host, self._checkpoints)
         self._assessed = True
@@ -180,6 +178,14 @@ class Engine:
             if gpu.up != was_up.get(gpu.uuid, True):
                 message = "answers again" if gpu.up else f"lost: {gpu.error}"
                 self.log("info" if gpu.up else "error", f"gpu:{gpu.index}", f"{gpu.name} {message}")
+
+    def _report_problems(self) -> None:
+        """Tell once what keeps a poller or the history from working, and once when it is over."""
+        problems = {name: poller.problem for name, poller in self._pollers.items()} | {"history": self._history.problem}
+        for name, problem in problems.items():
+            if problem != self._problems.get(name):
+                self.log("warning" if problem else "info", name, problem or "works again")
+        self._problems = problems
 
     async def _publish(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import torch
 from diffusers import WanImageToVideoPipeline
+from PIL import Image, ImageOps
 
 from wan_tui import __version__
 from wan_tui.core.planning.plan import StageSeconds
@@ -34,6 +35,10 @@ PREVIEW_SECONDS = 0.5
 
 class Cancelled(Exception):
     """Raised inside a phase to leave it."""
+
+
+class InvalidRequest(Exception):
+    """The request cannot be run as it is, for a reason that only the worker could see."""
 
 
 class Generator:
@@ -127,9 +132,7 @@ class _Run:
         request, model = self._request, self._loaded.model
         arguments = dict(prompts)
         if isinstance(self._pipeline, WanImageToVideoPipeline):
-            from diffusers.utils import load_image
-
-            arguments["image"] = load_image(request.image)
+            arguments["image"] = _picture(str(request.image))
             self._enter(Phase.IMAGE_ENCODE)
         if model.default_guidance_low_noise is not None and request.guidance == model.default_guidance:
             arguments["guidance_scale_2"] = model.default_guidance_low_noise
@@ -225,10 +228,20 @@ def _pipeline_for(loaded: LoadedModel, command: Generate) -> Any:
     return WanImageToVideoPipeline.from_pipe(loaded.pipeline)
 
 
+def _picture(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except OSError as error:
+        raise InvalidRequest(f"image {path}: cannot be read ({error})") from None
+
+
 def _describe(error: Exception, phase: Phase) -> tuple[JobFailureReason, str]:
     text = " ".join(str(error).split()) or type(error).__name__
     if is_out_of_memory(error):
         return JobFailureReason.OUT_OF_MEMORY, f"out of memory in {phase}: {text}"
+    if isinstance(error, InvalidRequest):
+        return JobFailureReason.INVALID_REQUEST, text
     if phase is Phase.WRITE_OUTPUT and isinstance(error, OSError | av.error.FFmpegError):
         return JobFailureReason.OUTPUT, f"cannot write the video: {text}"
     return JobFailureReason.INTERNAL, f"{type(error).__name__} in {phase}: {text}"

@@ -14,6 +14,7 @@ class Poller:
         self._name = name
         self._interval_seconds = interval_seconds
         self._patience_seconds = patience_seconds
+        self.problem: str | None = None
         self._hanging: asyncio.Future[bool] | None = None
         self._polls = 0
         self._failed = 0
@@ -21,20 +22,27 @@ class Poller:
         self._last_duration_seconds: float | None = None
 
     async def run(self, poll: Callable[[], Awaitable[bool]]) -> None:
-        """Poll once; ``poll`` returns whether it succeeded. An OSError is a failed poll."""
+        """Poll once; ``poll`` returns whether it succeeded. An exception is a failed poll and stands in ``problem``:
+        one poller that is broken must not end the others.
+        """
         self._polls += 1
         if self._hanging is not None and not self._hanging.done():
             self._failed += 1
             return
         started = time.monotonic()
         self._hanging = asyncio.ensure_future(poll())
-        try:
-            succeeded = await asyncio.wait_for(asyncio.shield(self._hanging), self._patience_seconds)
-        except (TimeoutError, OSError):
-            succeeded = False
+        # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes as the poll ends.
+        await asyncio.wait({self._hanging}, timeout=self._patience_seconds)
+        succeeded = False
+        if not self._hanging.done():
+            self.problem = f"no answer in {self._patience_seconds:g} s"
+        elif (error := self._hanging.exception()) is not None:
+            self.problem = f"{type(error).__name__}: {error}"
+        else:
+            succeeded = self._hanging.result()
         self._last_duration_seconds = time.monotonic() - started
         if succeeded:
-            self._last_success_at = time.time()
+            self._last_success_at, self.problem = time.time(), None
         else:
             self._failed += 1
 

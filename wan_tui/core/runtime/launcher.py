@@ -31,7 +31,8 @@ class WorkerExit:
         if self.returncode < 0:
             how = f"worker was killed by {signal.Signals(-self.returncode).name}"
             if -self.returncode == signal.SIGKILL:
-                how += " (by an operator, or by the kernel when memory ran out)"
+                # It had no time to say anything about it: its last line would only mislead.
+                return f"{how} (by an operator, or by the kernel when memory ran out)"
         else:
             how = f"worker ended with status {self.returncode}"
         return f"{how}: {self.stderr[-1]}" if self.stderr else how
