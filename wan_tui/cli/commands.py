@@ -97,6 +97,16 @@ def validate(
 
 
 @app.command()
+def rules(
+    code: Annotated[str | None, typer.Argument(help="One rule (default: all).")] = None, as_json: Json = False
+) -> int:
+    """Explain the rules behind findings: what each looks at, why it matters, how to mend it."""
+    from wan_tui.cli.rules import print_rules
+
+    return print_rules(code, as_json=as_json)
+
+
+@app.command()
 def generate(
     context: typer.Context,
     deployment: Annotated[str, typer.Argument(help="Deployment that generates.")],

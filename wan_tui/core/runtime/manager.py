@@ -122,8 +122,6 @@ class Manager:
         normalised, notices = normalise(request, deployment.model)
         if deployment.state is not LoadState.LOADED:
             self._refuse_what_cannot_run(deployment)
-        if deployment.state is LoadState.UNLOADING:
-            raise WanTuiError(f"{deployment.name} is unloading: submit again when that is done")
         await asyncio.to_thread(self._check_output, request.output)
         job = self.queue.submit(normalised, notices)
         self.queue.update(job.id, estimate=self._estimator.estimate(deployment, normalised))
@@ -253,6 +251,8 @@ class Manager:
             deployment.tallies.unloads[cause] += 1
             deployment.enter(LoadState.UNLOADED)
             self._log("info", deployment.name, "unloaded: the worker process is gone")
+            if cause is not UnloadCause.SHUTDOWN and self.queue.queued(deployment.name):
+                self._begin_load(deployment)  # submitted while it was unloading
         elif state is LoadState.LOADING:
             if deployment.load_failure is None:
                 deployment.load_failure = (LoadFailureReason.WORKER_DIED, ended.description)

@@ -1,5 +1,6 @@
 """One result of one rule."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wan_tui.core.words import Severity
@@ -14,3 +15,9 @@ class Finding:
     where: str
     message: str
     fix: str
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, then warnings, then notes; each in the order in which they were found."""
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))
