@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wan_tui.core.engine import Engine
-
 from wan_exporter.web import DEFAULT_TELEMETRY_PATH, create_app, serve
 from wan_tui import __version__
 from wan_tui.core.config import load_settings
 from wan_tui.core.config.settings import Settings
+from wan_tui.core.engine import Engine
 from wan_tui.core.errors import WanTuiError
 
 log = logging.getLogger("wan_exporter")
