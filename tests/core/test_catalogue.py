@@ -18,7 +18,10 @@ def test_the_three_official_models_come_first_then_the_pocket_ones() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["t2v-A14B", "T2V-a14b", "wan_implementation:t2v-A14B", "Wan-AI/Wan2.2-T2V-A14B-Diffusers"],
+    [
+        *("t2v-A14B", "T2V-a14b", "wan_implementation:t2v-A14B", "WAN_IMPLEMENTATION:T2V-A14B"),
+        *("Wan-AI/Wan2.2-T2V-A14B-Diffusers", "Wan-AI/Wan2.2-T2V-A14B", "Wan2.2-T2V-A14B", "wan2.2-t2v-a14b-diffusers"),
+    ],
 )
 def test_a_model_is_found_by_any_of_its_names(name: str) -> None:
     assert CATALOGUE.find(name).id == "t2v-A14B"

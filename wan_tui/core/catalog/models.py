@@ -89,6 +89,13 @@ class Model:
         return f"{NAMESPACE}:{self.id}"
 
     @property
+    def names(self) -> frozenset[str]:
+        """Everything that this model is called, in lower case: ``t2v-a14b``, ``wan2.2-t2v-a14b``, the repository, …"""
+        short = self.repository.split("/")[-1]
+        known = {self.id, self.canonical_id, self.repository, short}
+        return frozenset(name.casefold() for name in known | {name.removesuffix("-Diffusers") for name in known})
+
+    @property
     def components(self) -> tuple[tuple[str, Component], ...]:
         """(role in the diffusers pipeline, component), in the order in which the pipeline uses them."""
         second = (("transformer_2", self.transformer),) if self.experts == 2 else ()
@@ -112,13 +119,15 @@ class Catalogue:
     models: tuple[Model, ...]
 
     def find(self, name: str) -> Model:
-        """The model called ``name``: short id, canonical id or repository, any case.
+        """The model called ``name``: short id, canonical id, repository, or the name that it was published under.
+
+        Any case; with or without the owner and ``-Diffusers``.
 
         Raises UsageError with the nearest known ids.
         """
         wanted = name.casefold()
         for model in self.models:
-            if wanted in {model.id.casefold(), model.canonical_id.casefold(), model.repository.casefold()}:
+            if wanted in model.names:
                 return model
         raise unknown_name("model", name, (model.id for model in self.models))
 

@@ -125,19 +125,26 @@ def _judge(
 def _first_that_fits(
     model: Model, gpu: GpuSample, precision: Precision, total: int
 ) -> tuple[ExecutionPlan, MemoryEstimate]:
+    ladder = assess_ladder(model, precision, device=f"gpu:{gpu.index}", gpu_uuid=gpu.uuid)
+    return next((rung for rung in ladder if rung[1].peak_bytes <= total), ladder[-1])
+
+
+def assess_ladder(
+    model: Model, precision: Precision, *, device: str = "gpu:0", gpu_uuid: str | None = None
+) -> list[tuple[ExecutionPlan, MemoryEstimate]]:
+    """Every plan for a GPU, from the fastest to the one that needs least memory, with the default clip's memory."""
+    ladder = []
     for offload, tiling in _LADDER:
         plan = ExecutionPlan(
-            device=f"gpu:{gpu.index}",
-            gpu_uuid=gpu.uuid,
+            device=device,
+            gpu_uuid=gpu_uuid,
             precision=precision,
             vae_precision=Precision.FP32,
             offload=offload,
             vae_tiling=tiling,
         )
-        memory = _default_clip(model, plan)
-        if memory.peak_bytes <= total:
-            break
-    return plan, memory
+        ladder.append((plan, _default_clip(model, plan)))
+    return ladder
 
 
 def _default_clip(model: Model, plan: ExecutionPlan) -> MemoryEstimate:

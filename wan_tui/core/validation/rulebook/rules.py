@@ -16,6 +16,7 @@ class Group(StrEnum):
 
     HARDWARE = "hardware"  # WAN0xx
     CONFIGURATION = "configuration"  # WAN1xx
+    CATALOGUE = "catalogue"  # WAN3xx
     CHECKPOINT = "checkpoint"  # WAN4xx
 
 

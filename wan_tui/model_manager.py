@@ -1,0 +1,370 @@
+"""The documented Python API: what is known about the Wan models, as plain dictionaries.
+
+Synchronous, without torch and without a running engine: every call looks at this host afresh. Sizes ending in ``_gb``
+are GiB with two decimals. Functions answer ``{"error": …}`` for a model that does not exist and never raise for it.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wan_tui.core.catalog import Model, load_catalogue
+from wan_tui.core.catalog.checkpoints import find_checkpoint
+from wan_tui.core.config import DeploymentSettings, Settings, load_settings
+from wan_tui.core.errors import WanTuiError
+from wan_tui.core.hardware.host import HostProbe
+from wan_tui.core.hardware.nvml import NvmlProbe
+from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HardwareSample, HostSample
+from wan_tui.core.planning.compatibility import assess, assess_ladder
+from wan_tui.core.planning.memory import GIB
+from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
+from wan_tui.core.validation.catalogue import catalogue_findings
+from wan_tui.core.words import OffloadMode, Precision, Severity, Verdict
+
+Answer = dict[str, Any]
+Result = TypeVar("Result")
+
+# Cards that operators name when they ask "will it fit": memory in GiB.
+HARDWARE_PROFILES = {"rtx-4080": ("NVIDIA GeForce RTX 4080", 16), "rtx-3080": ("NVIDIA GeForce RTX 3080", 10)}
+HARDWARE_PROFILES |= {"low-vram": ("8 GiB card", 8), "h100-80gb": ("NVIDIA H100 80GB HBM3", 80)}
+
+# The same question without the host's limits: enough memory for every weight.
+_AMPLE_HOST_BYTES = 1024 * GIB
+
+
+def _answering(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Errors come back as ``{"error": …}``."""
+
+    @functools.wraps(function)
+    def answer(*arguments: Any, **keywords: Any) -> Answer:
+        try:
+            return function(*arguments, **keywords)
+        except WanTuiError as error:
+            return {"error": str(error)}
+
+    return answer
+
+
+class ModelManager:
+    """Answers about models, from ``settings`` (default: the configuration of this user) and this host's hardware."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+
+    def get_model_id(self, model: str) -> str | Answer:
+        """The canonical id, ``wan_implementation:t2v-A14B``, for any name of a model."""
+        try:
+            return load_catalogue().find(model).canonical_id
+        except WanTuiError as error:
+            return {"error": str(error)}
+
+    def is_wan_model(self, model: str) -> bool:
+        return not isinstance(self.get_model_id(model), dict)
+
+    def get_available_wan_models(self) -> list[str]:
+        """Short ids of the official models; the pocket models are for tests and demonstrations."""
+        return [model.id for model in load_catalogue().models if model.weights == "checkpoint"]
+
+    @_answering
+    def get_wan_model_info(self, model: str) -> Answer:
+        entry = load_catalogue().find(model)
+        return {
+            "model_id": entry.canonical_id,
+            "display_name": entry.title,
+            "task": entry.task.value,
+            "repository": entry.repository,
+            "parameter_count": entry.parameters,
+            "components": {
+                role: {"class": part.class_name, "parameters": part.parameters, "bytes": part.published_bytes}
+                for role, part in entry.components
+            },
+            "experts": entry.experts,
+            "boundary_ratio": entry.boundary_ratio,
+            "fps": entry.fps,
+        }
+
+    @_answering
+    def get_wan_model_capabilities(self, model: str) -> Answer:
+        entry = load_catalogue().find(model)
+        width, height = entry.default_size
+        ladder = assess_ladder(entry, Precision.BF16)
+        return {
+            "capabilities": {
+                "model_type": entry.id,
+                "display_name": entry.title,
+                "description": f"{entry.title}: {entry.parameters / 1e9:.1f} B parameters, {entry.fps} fps",
+                "architecture_type": "mixture of two experts" if entry.experts == 2 else "dense",
+                "parameter_count": entry.parameters,
+                "default_resolution": f"{width}x{height}",
+                "max_resolution": _largest_size(entry),
+                "min_resolution": f"{entry.size_multiple}x{entry.size_multiple}",
+                "max_frames": entry.max_frames,
+                "supports_variable_length": True,
+                "frame_rule": "4k+1",
+                "takes_text": True,
+                "takes_image": entry.task.takes_image,
+                "needs_image": entry.task.needs_image,
+            },
+            "requirements": {
+                "min_vram_gb": _gib(min(memory.peak_bytes for _, memory in ladder)),
+                "estimated_vram_gb": _gib(ladder[0][1].peak_bytes),
+                "supported_precisions": [precision.value for precision in Precision],
+                "basis": ladder[0][1].basis.value,
+            },
+            "hardware_profiles": {name: _profile(entry, *card) for name, card in HARDWARE_PROFILES.items()},
+            "is_valid": self.validate_wan_model_configuration(entry.id)[0],
+        }
+
+    def validate_wan_model_configuration(self, model: str) -> tuple[bool, list[str]]:
+        """Whether the catalogue entry is consistent and its deployments parse, with one line per error."""
+        try:
+            entry = load_catalogue().find(model)
+        except WanTuiError as error:
+            return False, [str(error)]
+        errors = [
+            f"{found.code} {found.where}: {found.message}"
+            for found in catalogue_findings(entry)
+            if found.severity is Severity.ERROR
+        ]
+        return not errors, errors
+
+    def validate_all_wan_configurations(self) -> dict[str, tuple[bool, list[str]]]:
+        return {model: self.validate_wan_model_configuration(model) for model in self.get_available_wan_models()}
+
+    @_answering
+    def assess_hardware_compatibility(self, model: str) -> Answer:
+        entry = load_catalogue().find(model)
+        hardware, host = self._look()
+        found = assess(entry, DeploymentSettings(model=entry.id), hardware, host)
+        gpu = _gpu_of(found, hardware)
+        total = gpu.memory_total_bytes if gpu and gpu.memory_total_bytes else host.memory_total_bytes
+        compatible = found.verdict not in (Verdict.INCOMPATIBLE, Verdict.UNKNOWN)
+        peak = found.memory.peak_bytes if found.memory else None
+        return {
+            "is_compatible": compatible,
+            "verdict": found.verdict.value,
+            "compatibility_errors": [] if compatible else [found.reason],
+            "hardware_detected": {
+                "gpu_name": gpu.name if gpu else None,
+                "available_vram_gb": _gib(gpu.memory_free_bytes) if gpu else None,
+                "architecture_type": f"compute capability {gpu.compute_capability}" if gpu else "cpu",
+                "driver": hardware.driver.message,
+            },
+            "optimal_profile": found.plan.device if found.plan else None,
+            "optimal_profile_config": _plan_facts(found.plan),
+            "recommendations": _recommendations(found),
+            "vram_utilization": {
+                "available_gb": _gib(total),
+                "required_gb": _gib(peak),
+                "estimated_gb": _gib(peak),
+                "utilization_percent": None if peak is None else round(100 * peak / total, 1),
+                "basis": found.memory.basis.value if found.memory else None,
+            },
+        }
+
+    @_answering
+    def get_performance_profile(self, model: str) -> Answer:
+        entry = load_catalogue().find(model)
+        compatibility = self.assess_hardware_compatibility(model)
+        usage, config = compatibility["vram_utilization"], compatibility["optimal_profile_config"]
+        return {
+            "model_type": entry.id,
+            "optimization_settings": config,
+            "performance_recommendations": compatibility["recommendations"],
+            "estimated_metrics": {
+                # Only a device that was measured has a time: the terminal UI and the metrics show it once it is.
+                "inference_time_seconds": None,
+                "vram_usage_gb": usage["estimated_gb"],
+                "vram_utilization_percent": usage["utilization_percent"],
+                "basis": usage["basis"],
+            },
+            "hardware_requirements": self.get_wan_model_capabilities(entry.id)["requirements"],
+            "optimization_features": {
+                **{f"supports_{precision.value}": True for precision in Precision},
+                "supports_cpu_offload": True,
+                "supports_sequential_cpu_offload": True,
+                "supports_vae_tiling": True,
+            },
+        }
+
+    @_answering
+    def get_model_status(self, model: str) -> Answer:
+        entry = load_catalogue().find(model)
+        folder = self._checkpoint(entry)
+        valid, errors = self.validate_wan_model_configuration(entry.id)
+        compatibility = self.assess_hardware_compatibility(entry.id)
+        return {
+            "model_id": entry.canonical_id,
+            "is_cached": folder is not None,
+            "is_loaded": False,  # no engine is asked: see `wan-tui status` for what runs
+            "is_valid": valid,
+            "size_mb": round(sum(part.published_bytes for _, part in entry.components) / 1e6, 1),
+            "is_wan_model": True,
+            "wan_capabilities": self.get_wan_model_capabilities(entry.id),
+            "wan_validation": {"is_valid": valid, "errors": errors},
+            "hardware_compatibility": compatibility,
+            "performance_profile": self.get_performance_profile(entry.id),
+            "compatibility_status": compatibility["verdict"],
+            "optimization_recommendations": compatibility["recommendations"],
+            "cache_info": {
+                "path": str(folder) if folder else None,
+                "models_directory": str(self._settings.paths.models),
+            },
+            "model_info": self.get_wan_model_info(entry.id),
+        }
+
+    def get_all_wan_model_status(self) -> dict[str, Answer]:
+        return {model: self.get_model_status(model) for model in self.get_available_wan_models()}
+
+    def get_wan_model_recommendations(self, available_vram_gb: float) -> list[Answer]:
+        """The official models on a card with that much memory, those that run best first."""
+        order = list(Verdict)
+        answers = []
+        for name in self.get_available_wan_models():
+            entry = load_catalogue().find(name)
+            found = _on_card(entry, "this card", available_vram_gb)
+            facts = {"model_id": entry.canonical_id, "verdict": found.verdict.value, "reason": found.reason}
+            answers.append((order.index(found.verdict), {**facts, "settings": _plan_facts(found.plan)}))
+        return [answer for _, answer in sorted(answers, key=lambda pair: pair[0])]
+
+    def _checkpoint(self, entry: Model) -> Path | None:
+        return find_checkpoint(entry, self._settings.paths.models)
+
+    @staticmethod
+    def _look() -> tuple[HardwareSample, HostSample]:
+        probe = NvmlProbe()
+        # A thread of its own, since the caller may be inside an event loop.
+        with ThreadPoolExecutor(max_workers=1) as elsewhere:
+            hardware = elsewhere.submit(lambda: asyncio.run(probe.sample())).result()
+        probe.close()
+        return hardware, HostProbe().sample()
+
+
+def _on_card(entry: Model, name: str, gib: float) -> Compatibility:
+    """The verdict on a card of ``gib`` GiB in a host with memory for everything."""
+    size = int(gib * GIB)
+    gpu = GpuSample(
+        index=0, uuid="", name=name, up=True, sampled_at=0.0, memory_total_bytes=size, memory_free_bytes=size
+    )
+    hardware = HardwareSample(DriverStatus(present=True, up=True, message=name), (gpu,))
+    host = HostSample(
+        hostname="",
+        cpu_name="",
+        cpu_count=1,
+        cpu_utilization_ratio=None,
+        memory_total_bytes=_AMPLE_HOST_BYTES,
+        memory_available_bytes=_AMPLE_HOST_BYTES,
+        sampled_at=0.0,
+    )
+    return assess(entry, DeploymentSettings(model=entry.id), hardware, host)
+
+
+def _profile(entry: Model, card: str, gib: int) -> Answer:
+    found = _on_card(entry, card, gib)
+    plan = found.plan
+    return {
+        "target_gpu": card,
+        "verdict": found.verdict.value,
+        "vram_requirement_gb": _gib(found.memory.peak_bytes) if found.memory else None,
+        "batch_size": 1,
+        "precision": plan.precision.value if plan else None,
+        "optimizations": _optimizations(plan),
+    }
+
+
+def _plan_facts(plan: ExecutionPlan | None) -> Answer:
+    if plan is None:
+        return {}
+    return {
+        "precision": plan.precision.value,
+        "vae_precision": plan.vae_precision.value,
+        "enable_xformers": False,
+        "vae_tile_size": 256 if plan.vae_tiling else None,
+        "cpu_offload": plan.offload is OffloadMode.MODEL,
+        "enable_attention_slicing": False,
+        "enable_sequential_cpu_offload": plan.offload is OffloadMode.SEQUENTIAL,
+        "batch_size": 1,
+    }
+
+
+def _optimizations(plan: ExecutionPlan | None) -> list[str]:
+    if plan is None:
+        return []
+    tiling = ["vae_tiling"] if plan.vae_tiling else []
+    return tiling + ([] if plan.offload is OffloadMode.NONE else [f"{plan.offload.value}_offload"])
+
+
+def _recommendations(found: Compatibility) -> list[str]:
+    return [found.reason] if found.verdict is not Verdict.FITS else []
+
+
+def _gpu_of(found: Compatibility, hardware: HardwareSample) -> GpuSample | None:
+    uuid = found.plan.gpu_uuid if found.plan else None
+    return next((gpu for gpu in hardware.gpus if uuid is not None and gpu.uuid == uuid), None)
+
+
+def _largest_size(entry: Model) -> str:
+    """The published landscape size with most pixels: 1280x720 for A14B, 1280x704 for 5B."""
+    width = 1280 if entry.max_pixels > 256 * 256 else 256
+    return f"{width}x{entry.max_pixels // width}"
+
+
+def _gib(size: float | None) -> float | None:
+    return None if size is None else round(size / GIB, 2)
+
+
+@functools.cache
+def get_model_manager() -> ModelManager:
+    """The manager that the module's functions use, made on first use."""
+    return ModelManager()
+
+
+def get_model_id(model: str) -> str | Answer:
+    return get_model_manager().get_model_id(model)
+
+
+def is_wan_model(model: str) -> bool:
+    return get_model_manager().is_wan_model(model)
+
+
+def get_model_status(model: str) -> Answer:
+    return get_model_manager().get_model_status(model)
+
+
+def get_all_wan_model_status() -> dict[str, Answer]:
+    return get_model_manager().get_all_wan_model_status()
+
+
+def get_wan_model_capabilities(model: str) -> Answer:
+    return get_model_manager().get_wan_model_capabilities(model)
+
+
+def validate_wan_model_configuration(model: str) -> tuple[bool, list[str]]:
+    return get_model_manager().validate_wan_model_configuration(model)
+
+
+def validate_all_wan_configurations() -> dict[str, tuple[bool, list[str]]]:
+    return get_model_manager().validate_all_wan_configurations()
+
+
+def assess_hardware_compatibility(model: str) -> Answer:
+    return get_model_manager().assess_hardware_compatibility(model)
+
+
+def get_performance_profile(model: str) -> Answer:
+    return get_model_manager().get_performance_profile(model)
+
+
+def get_wan_model_recommendations(available_vram_gb: float) -> list[Answer]:
+    return get_model_manager().get_wan_model_recommendations(available_vram_gb)
+
+
+def get_available_wan_models() -> list[str]:
+    return get_model_manager().get_available_wan_models()
+
+
+def get_wan_model_info(model: str) -> Answer:
+    return get_model_manager().get_wan_model_info(model)
