@@ -20,7 +20,8 @@ def pocket_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tmp_path_factory: pytest.TempPathFactory, pocket_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty HOME, and no variable that would lead out of it."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("WANTUI_CONFIG", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "TEXTUAL_THEME", "COLORTERM"):
+    ours = [name for name in os.environ if name.startswith("WANTUI_")]
+    for name in (*ours, "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "TEXTUAL_THEME", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wan_tui import __version__
+from wan_tui.cli.config import config_app
 
 app = typer.Typer(
     name="wan-tui",
@@ -17,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(config_app, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -94,6 +97,19 @@ def validate(
     from wan_tui.cli.validate import print_verdicts
 
     return print_verdicts(_config(context), deployments or [], as_json=as_json)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model that the checkpoint is of.")],
+    folder: Annotated[Path | None, typer.Argument(help="Its folder (default: where it would be loaded from).")] = None,
+    as_json: Json = False,
+) -> int:
+    """Check a checkpoint without loading it, by its headers alone; status 1 when it cannot be used."""
+    from wan_tui.cli.check import check_model
+
+    return check_model(model, folder, _config(context), as_json=as_json)
 
 
 @app.command()

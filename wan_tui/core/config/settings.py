@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from wan_tui.core.catalog import load_catalogue
+from wan_tui.core.config.environment import Override, overrides
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.paths import config_file, default_paths
 
@@ -46,7 +47,10 @@ class PathSettings(_Section):
     @field_validator("*")
     @classmethod
     def _expand(cls, value: Path) -> Path:
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{error}; write the whole path") from None
 
 
 class PollingSettings(_Section):
@@ -83,14 +87,36 @@ def default_settings() -> Settings:
     return Settings(deployments={**deployments, "pocket": DeploymentSettings(model="t2v-pocket", profile="cpu")})
 
 
-def load_settings(path: Path | None = None) -> Settings:
-    """Settings from ``path`` or the default place; without a file the built-in default.
+def scalar_keys() -> dict[str, list[str]]:
+    """Sections and keys that an environment variable can set."""
+    sections: dict[str, Any] = {"paths": PathSettings, "polling": PollingSettings, "exporter": ExporterSettings}
+    return {name: list(section.model_fields) for name, section in sections.items()}
 
-    A file without deployments gets the default ones. Raises UsageError naming file, key, value and fix.
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Settings from ``path`` or the default place; without a file the built-in default. The environment beats both.
+
+    A file without deployments gets the default ones; ``.json`` is the older form.
+    Raises UsageError naming file or variable, key, value and fix.
     """
     file = path or config_file()
-    if file is None:
+    set_outside = overrides(scalar_keys())
+    if file is None and not set_outside:
         return default_settings()
+    data = {} if file is None else read_data(file)
+    data.setdefault("deployments", default_settings().model_dump(exclude_none=True)["deployments"])
+    for override in set_outside:
+        section = data.setdefault(override.section, {})
+        if isinstance(section, dict):
+            section[override.key] = override.value
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(_first_problem(error, file, set_outside)) from None
+
+
+def read_data(file: Path) -> dict[str, Any]:
+    """The tables of a file, in today's form. Raises UsageError for one that cannot be read."""
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -99,31 +125,39 @@ def load_settings(path: Path | None = None) -> Settings:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise WanTuiError(f"cannot read configuration file {file}: {error.strerror}") from None
+    if file.suffix.casefold() == ".json":
+        from wan_tui.core.config.legacy import read_legacy
+
+        return read_legacy(file, text)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not valid TOML: {error}") from None
-    data.setdefault("deployments", default_settings().model_dump()["deployments"])
-    try:
-        return Settings.model_validate(data)
-    except ValidationError as error:
-        raise UsageError(f"{file}: {_first_problem(error)}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, file: Path | None, set_outside: tuple[Override, ...]) -> str:
+    problem = error.errors()[0]
+    for override in set_outside:
+        if problem["loc"] == (override.section, override.key):
+            return f"environment variable {override.variable} = {override.value!r}: {problem['msg']}"
+    return f"{file}: {_in_file(error)}"
+
+
+def _in_file(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(where)
     rest = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
     if problem["type"] == "extra_forbidden":
-        unknown = unknown_name("key", where[-1], _known_keys(where[:-1]))
+        unknown = unknown_name("key", where[-1], known_keys(where[:-1]))
         return f"{key}: {unknown}{rest}"
     if problem["type"] == "missing":
         return f"{key}: missing; add it{rest}"
     return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}{rest}"
 
 
-def _known_keys(section: list[str]) -> list[str]:
+def known_keys(section: list[str]) -> list[str]:
+    """Keys of a section, given as the parts of its name."""
     sections: dict[str, Any] = {"": Settings, "paths": PathSettings, "polling": PollingSettings}
     sections |= {"exporter": ExporterSettings, "deployments": DeploymentSettings}
     return list(sections[section[0] if section else ""].model_fields)

@@ -1,0 +1,69 @@
+"""Configuration as TOML text: the effective settings with their origins, a commented default, a migrated file."""
+
+from typing import Any
+
+import tomli_w
+
+from wan_tui.core.config.environment import Override
+from wan_tui.core.config.settings import Settings
+
+DEFAULT_FILE = """\
+# Configuration of wan-tui. Every line that is commented out shows its default.
+# WANTUI_SECTION_KEY variables (WANTUI_EXPORTER_PORT=9000) beat this file.
+
+[paths]
+# models = "/data/models"      # diffusers folders; the hub cache is looked into as well
+# outputs = "/data/videos"     # where videos are written
+# cache = "/data/cache"        # pocket models
+# history = "/data/history.sqlite3"
+
+[polling]
+# interval_seconds = 1.0       # between two polls of driver and host, 0.1 to 60
+# deadline_seconds = 2.0       # how long one driver call may take, 0.1 to 60
+
+[exporter]
+# listen_address = "127.0.0.1" # metrics are neither encrypted nor protected
+# port = 12022                 # 0 takes a free one
+
+# Without deployments there is one for each official model, and pocket. Yours replace them:
+#
+# [deployments.story]
+# model = "t2v-A14B"           # see wan-tui models
+# device = "auto"              # auto, cpu or gpu:N
+# profile = "auto"             # auto or cpu
+# wanted_loaded = false        # load it when the engine starts
+# checkpoint = "/data/models/Wan2.2-T2V-A14B-Diffusers"
+"""
+
+
+def effective(settings: Settings, data: dict[str, Any], set_outside: tuple[Override, ...]) -> str:
+    """The settings as TOML, with the origin of each value as a comment; ``data`` is what the file says."""
+    outside = {(override.section, override.key): override.variable for override in set_outside}
+    everything = settings.model_dump(mode="json", exclude_none=True)
+    deployments = everything.pop("deployments")
+    sections: list[tuple[tuple[str, ...], Any]] = [((name,), values) for name, values in everything.items()]
+    sections += [(("deployments", name), values) for name, values in deployments.items()]
+    blocks = []
+    for path, values in sections:
+        given: Any = data
+        for part in path:
+            given = given.get(part, {})
+        lines = [_header(path)]
+        for key, value in values.items():
+            variable = outside.get((path[0], key)) if len(path) == 1 else None
+            origin = f"environment: {variable}" if variable else "file" if key in given else "default"
+            lines.append(f"{tomli_w.dumps({key: value}).rstrip()}  # {origin}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def as_toml(data: dict[str, Any]) -> str:
+    return tomli_w.dumps(data)
+
+
+def _header(path: tuple[str, ...]) -> str:
+    """The header as the library quotes it."""
+    table: dict[str, Any] = {}
+    for part in reversed(path):
+        table = {part: table}
+    return tomli_w.dumps(table).strip().splitlines()[-1]
