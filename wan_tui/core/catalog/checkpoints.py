@@ -18,8 +18,18 @@ def find_checkpoint(model: Model, models_directory: Path, named: Path | None = N
         candidates = [named]
     else:
         candidates = [models_directory / model.repository.split("/")[-1], models_directory / model.id]
-        candidates += sorted((_hub_cache() / f"models--{model.repository.replace('/', '--')}").glob("snapshots/*"))
+        candidates += _hub_snapshots(model.repository)
     return next((folder for folder in candidates if (folder / INDEX).is_file()), None)
+
+
+def _hub_snapshots(repository: str) -> list[Path]:
+    """Cached revisions of ``repository``: the one that ``main`` points to, which is what diffusers loads, first."""
+    cached = _hub_cache() / f"models--{repository.replace('/', '--')}"
+    try:
+        newest = [cached / "snapshots" / (cached / "refs" / "main").read_text().strip()]
+    except (OSError, UnicodeDecodeError):
+        newest = []
+    return newest + sorted(cached.glob("snapshots/*"))
 
 
 def _hub_cache() -> Path:
