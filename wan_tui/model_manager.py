@@ -136,8 +136,10 @@ class ModelManager:
 
     @_answering
     def assess_hardware_compatibility(self, model: str) -> Answer:
-        entry = load_catalogue().find(model)
-        hardware, host = self._look()
+        return self._compatibility(load_catalogue().find(model), *self._look())
+
+    @staticmethod
+    def _compatibility(entry: Model, hardware: HardwareSample, host: HostSample) -> Answer:
         found = assess(entry, DeploymentSettings(model=entry.id), hardware, host)
         gpu = _gpu_of(found, hardware)
         total = gpu.memory_total_bytes if gpu and gpu.memory_total_bytes else host.memory_total_bytes
@@ -168,7 +170,9 @@ class ModelManager:
     @_answering
     def get_performance_profile(self, model: str) -> Answer:
         entry = load_catalogue().find(model)
-        compatibility = self.assess_hardware_compatibility(model)
+        return self._performance(entry, self._compatibility(entry, *self._look()))
+
+    def _performance(self, entry: Model, compatibility: Answer) -> Answer:
         usage, config = compatibility["vram_utilization"], compatibility["optimal_profile_config"]
         return {
             "model_type": entry.id,
@@ -192,10 +196,12 @@ class ModelManager:
 
     @_answering
     def get_model_status(self, model: str) -> Answer:
-        entry = load_catalogue().find(model)
+        return self._status(load_catalogue().find(model), *self._look())
+
+    def _status(self, entry: Model, hardware: HardwareSample, host: HostSample) -> Answer:
         folder = self._checkpoint(entry)
         valid, errors = self.validate_wan_model_configuration(entry.id)
-        compatibility = self.assess_hardware_compatibility(entry.id)
+        compatibility = self._compatibility(entry, hardware, host)
         return {
             "model_id": entry.canonical_id,
             "is_cached": folder is not None,
@@ -206,7 +212,7 @@ class ModelManager:
             "wan_capabilities": self.get_wan_model_capabilities(entry.id),
             "wan_validation": {"is_valid": valid, "errors": errors},
             "hardware_compatibility": compatibility,
-            "performance_profile": self.get_performance_profile(entry.id),
+            "performance_profile": self._performance(entry, compatibility),
             "compatibility_status": compatibility["verdict"],
             "optimization_recommendations": compatibility["recommendations"],
             "cache_info": {
@@ -217,7 +223,9 @@ class ModelManager:
         }
 
     def get_all_wan_model_status(self) -> dict[str, Answer]:
-        return {model: self.get_model_status(model) for model in self.get_available_wan_models()}
+        hardware, host = self._look()
+        entries = [load_catalogue().find(name) for name in self.get_available_wan_models()]
+        return {entry.id: self._status(entry, hardware, host) for entry in entries}
 
     def get_wan_model_recommendations(self, available_vram_gb: float) -> list[Answer]:
         """The official models on a card with that much memory, those that run best first."""

@@ -23,8 +23,6 @@ from wan_tui import __version__
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.snapshot import Snapshot
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 12022
 DEFAULT_TELEMETRY_PATH = "/metrics"
 
 Latest = Callable[[], Snapshot | None]
@@ -107,7 +105,7 @@ class Server:
         await self.runner.cleanup()
 
 
-async def serve(app: web.Application, listen: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> Server:
+async def serve(app: web.Application, listen: str, port: int) -> Server:
     """Serve ``app`` on ``listen`` (empty: every address); port 0 takes a free one. Raises WanTuiError if it cannot."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

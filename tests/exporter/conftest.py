@@ -20,6 +20,6 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def exporter() -> AsyncIterator[Server]:
     """The web application on a real port, fed by a snapshot of eight GPUs that was taken just now."""
-    server = await serve(create_app(lambda: snapshots.eight_gpus_one_lost(time.time())), port=0)
+    server = await serve(create_app(lambda: snapshots.eight_gpus_one_lost(time.time())), "127.0.0.1", 0)
     yield server
     await server.close()

@@ -20,7 +20,7 @@ from wan_tui.core.snapshot import Snapshot
 
 @asynccontextmanager
 async def serving(latest: Callable[[], Snapshot | None], telemetry_path: str = "/metrics") -> AsyncIterator[Server]:
-    server = await serve(create_app(latest, telemetry_path=telemetry_path), port=0)
+    server = await serve(create_app(latest, telemetry_path=telemetry_path), "127.0.0.1", 0)
     yield server
     await server.close()
 

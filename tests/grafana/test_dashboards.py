@@ -125,7 +125,7 @@ def busier_every_time(calls: "count[int]") -> Snapshot:
 
 async def test_every_query_has_an_answer(tmp_path: Path) -> None:
     calls = count(1)
-    exporter = await serve(create_app(lambda: busier_every_time(calls)), port=0)
+    exporter = await serve(create_app(lambda: busier_every_time(calls)), "127.0.0.1", 0)
     try:
         async with prometheus(tmp_path, f"127.0.0.1:{exporter.port}") as server:
             await server.until("count_over_time(up[1m]) >= 3")

@@ -25,7 +25,6 @@ SOURCE = Path(__file__).with_name("simnvml.c")
 
 # Some nvmlReturn_t, for ``errors``.
 UNINITIALIZED = 1
-NOT_SUPPORTED = 3
 NO_PERMISSION = 4
 DRIVER_NOT_LOADED = 9
 FUNCTION_NOT_FOUND = 13

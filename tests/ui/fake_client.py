@@ -14,7 +14,6 @@ class FakeClient:
         self.commands: list[tuple[str, str]] = []
         self.requests: list[GenerationRequest] = []
         self.refusal: Exception | None = None
-        self.entered = 0
         self.closed = 0
         self.streams = 0
         self._snapshot = snapshot
@@ -34,7 +33,6 @@ class FakeClient:
         self._failure = None
 
     async def __aenter__(self) -> "FakeClient":
-        self.entered += 1
         return self
 
     async def __aexit__(self, *exc: object) -> None:

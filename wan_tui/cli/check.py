@@ -4,12 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+from wan_tui.cli.text import finding_text
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.catalog.checkpoints import find_checkpoint
 from wan_tui.core.config import load_settings
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.validation.checkpoint import check_checkpoint
-from wan_tui.core.validation.findings import Finding
 from wan_tui.core.words import Severity
 
 
@@ -33,9 +33,6 @@ def check_model(model_id: str, folder: Path | None, config: Path | None, *, as_j
         print(json.dumps({"model": model.id, "folder": str(folder), "valid": not failed, "findings": facts}, indent=2))
     else:
         print(f"{model.id} in {folder}: {'invalid' if failed else 'valid'}")
-        print("".join(_lines(finding) for finding in findings), end="")
+        for finding in findings:
+            print(finding_text(finding, indent="  "))
     return 1 if failed else 0
-
-
-def _lines(finding: Finding) -> str:
-    return f"  {finding.severity} {finding.code} {finding.where}: {finding.message}\n    fix: {finding.fix}\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from wan_tui.cli.text import finding_text
 from wan_tui.core.errors import UsageError, WanTuiError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def migrate(
     if diagnosis.text is None:
         raise UsageError(f"{file}: {diagnosis.findings[0].message}")
     for finding in diagnosis.findings:
-        sys.stderr.write(_line(finding) + "\n")
+        sys.stderr.write(finding_text(finding) + "\n")
     text = as_toml(diagnosis.settings)
     if output is None:
         print(text, end="")
@@ -169,10 +170,6 @@ def _mend(file: Path, diagnosis: "Diagnosis", stream: TextIO) -> bool:
 
 def _print(file: Path | None, findings: "tuple[Finding, ...]") -> None:
     for finding in findings:
-        print(_line(finding))
+        print(finding_text(finding))
     name = file or "no configuration file, the built-in default applies"
     print(f"{name}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
-
-
-def _line(finding: "Finding") -> str:
-    return f"{finding.severity} {finding.code} {finding.where}: {finding.message}\n    fix: {finding.fix}"

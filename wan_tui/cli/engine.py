@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 from wan_tui.agent.client import Client
 from wan_tui.agent.embedded import EmbeddedClient
-from wan_tui.core.config import load_settings
+from wan_tui.core.config import Settings
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.snapshot import Snapshot
 
 Result = TypeVar("Result")
 
 
-def with_engine(config: Path | None, work: Callable[[Client], Coroutine[Any, Any, Result]]) -> Result:
+def with_engine(settings: Settings, work: Callable[[Client], Coroutine[Any, Any, Result]]) -> Result:
     """Run ``work`` against an engine of its own, which loads nothing unasked. Raises WanTuiError."""
-    settings = load_settings(config)
 
     async def run() -> Result:
         async with EmbeddedClient(lambda: settings, load_wanted=False) as client:

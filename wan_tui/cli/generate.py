@@ -42,7 +42,7 @@ def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int
     settings = load_settings(config)
     model = load_catalogue().find(settings.deployment(wishes.deployment).model)
     request = to_request(wishes, model)
-    job = with_engine(config, lambda client: _run(client, request))
+    job = with_engine(settings, lambda client: _run(client, request))
     if as_json:
         print(json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)), indent=2, ensure_ascii=False))
     elif job.state is JobState.FINISHED:

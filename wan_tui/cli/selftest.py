@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from wan_exporter.web import create_app, serve
@@ -119,7 +119,7 @@ async def _check_engine(engine: Engine, outputs: Path, url: str, check: Callable
 
     await engine.unload(DEPLOYMENT)
     await _until(engine, lambda s: _pocket(s).state is LoadState.UNLOADED)
-    gone = not _process_exists(pid)
+    gone = not psutil.pid_exists(pid)
     check("unload", gone, f"worker {pid} is gone" if gone else f"worker {pid} still runs")
 
 
@@ -174,14 +174,6 @@ def _libraries(pocket: DeploymentStatus) -> str:
 
 def _seconds_of_stages(job: Job) -> str:
     return ", ".join(f"{stage.stage} {format_seconds(stage.seconds)}" for stage in job.stages)
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _narrate(text: str) -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from wan_tui.cli.engine import first_snapshot, with_engine
 from wan_tui.cli.text import columns
+from wan_tui.core.config import load_settings
 from wan_tui.core.hardware.samples import GpuSample
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import MISSING, format_bytes, format_ratio
 
 
 def print_status(config: Path | None, *, as_json: bool) -> int:
-    snapshot = with_engine(config, first_snapshot)
+    snapshot = with_engine(load_settings(config), first_snapshot)
     print(snapshot.to_json(indent=2) if as_json else status_text(snapshot))
     return 0
 

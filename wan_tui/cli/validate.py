@@ -15,7 +15,7 @@ def print_verdicts(config: Path | None, names: list[str], *, as_json: bool) -> i
     settings = load_settings(config)
     for name in names:
         settings.deployment(name)
-    snapshot = with_engine(config, first_snapshot)
+    snapshot = with_engine(settings, first_snapshot)
     chosen = [status for status in snapshot.deployments if not names or status.name in names]
     failed = [
         status for status in chosen if status.wanted_loaded and status.compatibility.verdict is Verdict.INCOMPATIBLE

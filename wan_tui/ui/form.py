@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.planning.plan import MAX_SEED, GenerationRequest
 from wan_tui.ui.text import shorten
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from wan_tui.core.snapshot import ModelSummary
 
 FIELDS = ("width", "height", "frames", "steps", "guidance", "seed")
-MAX_SEED = 2**63 - 1
 MAX_WHOLE = 1_000_000
 
 

@@ -78,7 +78,7 @@ class Session:
     def perform(
         self,
         what: str,
-        command: Callable[[Client], Awaitable[str | None]],
+        command: Command,
         done: Callable[[str | None], None] | None = None,
     ) -> None:
         """Acknowledge at once, send the command, and say in one line how the engine answered."""

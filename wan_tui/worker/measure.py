@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from wan_tui.core.planning.duration import DeviceRate, forward_flop
+from wan_tui.core.planning.memory import PROMPT_TOKENS
 from wan_tui.worker.load import LoadedModel
 
 # Latent sides (tokens = (side/2)^2) that fill the device and are still over in a moment.
@@ -59,7 +60,7 @@ def _forward(loaded: LoadedModel, side: int) -> None:
     transformer(
         hidden_states=torch.zeros(1, config["in_channels"], 1, side, side, **like),
         timestep=torch.zeros(timestep_shape, device=loaded.device),
-        encoder_hidden_states=torch.zeros(1, 512, config["text_dim"], **like),
+        encoder_hidden_states=torch.zeros(1, PROMPT_TOKENS, config["text_dim"], **like),
     )
 
 

@@ -1,7 +1,6 @@
 """A real engine with real workers, and patience for what it is about to show."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,11 +60,3 @@ def job(snapshot: Snapshot, job_id: str) -> Job:
     found = snapshot.job(job_id)
     assert found is not None
     return found
-
-
-def process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

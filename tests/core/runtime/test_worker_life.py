@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from psutil import pid_exists
 
-from tests.core.runtime.harness import deployment, job, process_exists, request, settings, until
+from tests.core.runtime.harness import deployment, job, request, settings, until
 from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.engine import Engine
 from wan_tui.core.video import read_mp4
@@ -58,7 +59,7 @@ async def test_load_generate_unload(home: Path) -> None:
 
         await engine.unload("pocket")
         await until(engine, lambda s: deployment(s).state is LoadState.UNLOADED)
-        assert not process_exists(worker.pid)
+        assert not pid_exists(worker.pid)
 
 
 async def test_the_second_estimate_is_calibrated_by_the_first_run(home: Path) -> None:
@@ -103,7 +104,7 @@ async def test_unload_ends_a_running_job_as_cancelled(home: Path) -> None:
         await engine.unload("pocket")
         unloaded = await until(engine, lambda s: deployment(s).state is LoadState.UNLOADED)
         assert job(unloaded, long).state is JobState.CANCELLED
-        assert not process_exists(worker.pid)
+        assert not pid_exists(worker.pid)
 
 
 async def test_sigkill_of_the_worker_fails_its_job_within_two_seconds_and_a_second_load_works(home: Path) -> None:
@@ -158,14 +159,14 @@ def test_no_worker_outlives_a_killed_engine(home: Path) -> None:
     try:
         assert engine.stdout is not None
         pid = int(engine.stdout.readline())
-        assert process_exists(pid)
+        assert pid_exists(pid)
     finally:
         engine.kill()
         engine.wait()
     deadline = time.monotonic() + 5
-    while process_exists(pid) and time.monotonic() < deadline:
+    while pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not process_exists(pid)
+    assert not pid_exists(pid)
 
 
 async def test_leaving_the_engine_stops_a_worker_that_is_still_loading(home: Path) -> None:
@@ -174,7 +175,7 @@ async def test_leaving_the_engine_stops_a_worker_that_is_still_loading(home: Pat
         await asyncio.sleep(0.2)
         children = _children()
         assert children
-    assert not any(process_exists(pid) for pid in children)
+    assert not any(pid_exists(pid) for pid in children)
 
 
 async def test_a_checkpoint_that_is_not_there_fails_the_load_with_the_way_to_get_it(home: Path) -> None:

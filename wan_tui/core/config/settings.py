@@ -80,6 +80,13 @@ class Settings(_Section):
         return self.deployments[name]
 
 
+_SCALAR_SECTIONS: dict[str, type[_Section]] = {
+    "paths": PathSettings,
+    "polling": PollingSettings,
+    "exporter": ExporterSettings,
+}
+
+
 def default_settings() -> Settings:
     """One deployment for each official model, and ``pocket``, which runs anywhere."""
     official = [model for model in load_catalogue().models if model.weights == "checkpoint"]
@@ -89,8 +96,7 @@ def default_settings() -> Settings:
 
 def scalar_keys() -> dict[str, list[str]]:
     """Sections and keys that an environment variable can set."""
-    sections: dict[str, Any] = {"paths": PathSettings, "polling": PollingSettings, "exporter": ExporterSettings}
-    return {name: list(section.model_fields) for name, section in sections.items()}
+    return {name: list(section.model_fields) for name, section in _SCALAR_SECTIONS.items()}
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -158,6 +164,5 @@ def _in_file(error: ValidationError) -> str:
 
 def known_keys(section: list[str]) -> list[str]:
     """Keys of a section, given as the parts of its name."""
-    sections: dict[str, Any] = {"": Settings, "paths": PathSettings, "polling": PollingSettings}
-    sections |= {"exporter": ExporterSettings, "deployments": DeploymentSettings}
+    sections: dict[str, type[_Section]] = {"": Settings, **_SCALAR_SECTIONS, "deployments": DeploymentSettings}
     return list(sections[section[0] if section else ""].model_fields)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Verdict
 
+# torch seeds a generator with a signed 64-bit number.
+MAX_SEED = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
@@ -33,9 +36,6 @@ class Bounds:
     low: float
     expected: float
     high: float
-
-    def scaled(self, factor: float) -> "Bounds":
-        return Bounds(self.low * factor, self.expected * factor, self.high * factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """One deployment: its load state, its worker and the job that runs on it."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,7 +65,6 @@ class Deployment:
     last_estimated_seconds: float | None = None
     unload_cause: UnloadCause | None = None
     load_failure: tuple[LoadFailureReason, str] | None = None
-    stopping: asyncio.Task[None] | None = None
 
     def enter(self, state: LoadState, failure: str | None = None) -> None:
         self.state, self.failure, self.state_changed_at = state, failure, time.time()

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from wan_tui.core.catalog import Model
 from wan_tui.core.errors import UsageError, WanTuiError
-from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.planning.plan import MAX_SEED, GenerationRequest
 
 MAX_STEPS = 1000
-MAX_SEED = 2**63 - 1
 MAX_GUIDANCE = 100.0
 
 
