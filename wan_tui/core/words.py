@@ -36,12 +36,52 @@ class Precision(StrEnum):
         return 4 if self is Precision.FP32 else 2
 
 
+class Quantization(StrEnum):
+    """How the weights of a component are stored when not in its precision; they are widened to compute."""
+
+    NONE = "none"
+    FP8 = "fp8"  # diffusers' layerwise casting
+    INT8 = "int8"  # torchao, weight only
+    INT4 = "int4"  # torchao, weight only
+    NF4 = "nf4"  # bitsandbytes
+    Q8_0 = "q8_0"  # from here on: GGUF
+    Q6_K = "q6_k"
+    Q5_K_M = "q5_k_m"
+    Q4_K_M = "q4_k_m"
+    Q3_K_M = "q3_k_m"
+    Q2_K = "q2_k"
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.value.startswith("q")
+
+
 class OffloadMode(StrEnum):
     """What leaves the device when it is not computing (diffusers' terms)."""
 
     NONE = "none"
     MODEL = "model"
+    GROUP_BLOCK = "group_block"
+    GROUP_LEAF = "group_leaf"
     SEQUENTIAL = "sequential"
+
+
+class AttentionBackend(StrEnum):
+    """Kernel of the transformer's attention; ``sdpa`` is torch's own choice."""
+
+    SDPA = "sdpa"
+    FLASH = "flash"
+    XFORMERS = "xformers"
+    SAGE = "sage"
+
+
+class StepCache(StrEnum):
+    """What is reused between denoising steps (diffusers' caches)."""
+
+    NONE = "none"
+    FIRST_BLOCK = "first_block"
+    MAG = "mag"
+    TAYLOR_SEER = "taylor_seer"
 
 
 class LoadState(StrEnum):

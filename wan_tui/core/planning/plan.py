@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Verdict
+from wan_tui.core.words import (
+    AttentionBackend,
+    Basis,
+    OffloadMode,
+    Phase,
+    Precision,
+    Quantization,
+    StepCache,
+    Verdict,
+)
 
 # torch seeds a generator with a signed 64-bit number.
 MAX_SEED = 2**63 - 1
@@ -40,7 +49,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionPlan:
-    """One concrete way to run a model. ``device`` is ``cpu`` or ``gpu:N`` (N is the NVML index)."""
+    """One concrete way to run a model. ``device`` is ``cpu`` or ``gpu:N`` (N is the NVML index).
+
+    ``precision`` is what the transformers and the text encoder compute in; ``quantization`` is how the transformers
+    are stored. ``offload_stream`` overlaps moving weights with computing (group offload). ``batch`` is clips at once.
+    """
 
     device: str
     gpu_uuid: str | None
@@ -48,6 +61,14 @@ class ExecutionPlan:
     vae_precision: Precision
     offload: OffloadMode
     vae_tiling: bool
+    quantization: Quantization = Quantization.NONE
+    text_encoder_quantization: Quantization = Quantization.NONE
+    text_encoder_on_cpu: bool = False
+    offload_stream: bool = False
+    vae_slicing: bool = False
+    attention: AttentionBackend = AttentionBackend.SDPA
+    cache: StepCache = StepCache.NONE
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
