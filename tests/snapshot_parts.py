@@ -9,6 +9,7 @@ from typing import Any
 from wan_tui.core.hardware.samples import GpuProcess, GpuSample, HostSample, VolumeSample
 from wan_tui.core.planning.plan import (
     Bounds,
+    Clip,
     ExecutionPlan,
     GenerationRequest,
     MemoryEstimate,
@@ -23,6 +24,8 @@ from wan_tui.core.runtime.state import (
     LabelledCount,
     LabelledHistogram,
     Preview,
+    SkippedRule,
+    ValidationStatus,
     WorkerStatus,
 )
 from wan_tui.core.snapshot import ComponentSize, ModelSummary, PollerStatus
@@ -390,3 +393,21 @@ MODELS: tuple[ModelSummary, ...] = (
         fps=16,
     ),
 )
+
+
+T2V_CLIP = Clip(width=832, height=480, frames=81, steps=40, guidance=4.0)
+TI2V_CLIP = Clip(width=1280, height=704, frames=121, steps=50, guidance=5.0)
+
+
+def validated(
+    at: float, *, passed: tuple[str, ...] = (), failed: tuple[str, ...] = (), skipped: tuple[str, ...] = ()
+) -> ValidationStatus:
+    """Validated once, five minutes before ``at``."""
+    return ValidationStatus(
+        passed=passed,
+        failed=failed,
+        skipped=tuple(SkippedRule(code, "no checkpoint on this host") for code in skipped),
+        runs=1,
+        last_run_at=at - 300,
+        last_duration_seconds=0.25,
+    )

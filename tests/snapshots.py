@@ -15,6 +15,8 @@ from tests.snapshot_parts import (
     GIB,
     MIB,
     MODELS,
+    T2V_CLIP,
+    TI2V_CLIP,
     busy_totals,
     cpu_plan,
     finished_job,
@@ -31,9 +33,11 @@ from tests.snapshot_parts import (
     preview,
     request,
     time_estimate,
+    validated,
 )
 from wan_tui.core.hardware.samples import DriverStatus, GpuProcess, GpuSample
 from wan_tui.core.planning.plan import (
+    Clip,
     Compatibility,
     StageSeconds,
 )
@@ -114,6 +118,8 @@ def pocket_running(at: float = AT) -> Snapshot:
     deployment = DeploymentStatus(
         name="pocket",
         model="t2v-pocket",
+        defaults=Clip(width=64, height=64, frames=9, steps=4, guidance=4.0),
+        validation=validated(at, passed=("WAN001", "WAN003", "WAN301"), skipped=("WAN005",)),
         profile="cpu",
         wanted_loaded=True,
         state=LoadState.LOADED,
@@ -269,6 +275,8 @@ def incompatible(at: float = AT) -> Snapshot:
     cinema = DeploymentStatus(
         name="cinema",
         model="t2v-A14B",
+        defaults=T2V_CLIP,
+        validation=validated(at, passed=("WAN301",), failed=("WAN001",), skipped=("WAN003", "WAN401")),
         profile="resident-bf16",
         wanted_loaded=True,
         state=LoadState.FAILED,
@@ -282,7 +290,7 @@ def incompatible(at: float = AT) -> Snapshot:
         ),
         findings=(
             Finding(
-                code="WAN201",
+                code="WAN001",
                 severity=Severity.ERROR,
                 where="deployment cinema",
                 message="t2v-A14B with resident-bf16 needs 70.9 GiB, GPU 0 (RTX 4080) has 15.6 GiB",
@@ -296,6 +304,8 @@ def incompatible(at: float = AT) -> Snapshot:
         cinema,
         name="draft",
         model="ti2v-5B",
+        defaults=TI2V_CLIP,
+        validation=validated(at, passed=("WAN001", "WAN003", "WAN301"), skipped=("WAN401",)),
         profile="rtx-4080",
         wanted_loaded=False,
         state=LoadState.UNLOADED,
@@ -336,6 +346,8 @@ def _story(gpu: GpuSample, at: float) -> DeploymentStatus:
     return DeploymentStatus(
         name="story",
         model="t2v-A14B",
+        defaults=T2V_CLIP,
+        validation=validated(at, passed=("WAN001", "WAN003", "WAN301", "WAN401")),
         profile="resident-bf16",
         wanted_loaded=True,
         state=LoadState.LOADED,
@@ -387,6 +399,8 @@ def _draft(gpu: GpuSample, at: float) -> DeploymentStatus:
     return DeploymentStatus(
         name="draft",
         model="ti2v-5B",
+        defaults=TI2V_CLIP,
+        validation=validated(at, passed=("WAN001", "WAN003", "WAN301"), skipped=("WAN401",)),
         profile="auto",
         wanted_loaded=False,
         state=LoadState.UNLOADED,

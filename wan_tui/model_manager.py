@@ -4,10 +4,8 @@ Synchronous, without torch and without a running engine: every call looks at thi
 are GiB with two decimals. Functions answer ``{"error": …}`` for a model that does not exist and never raise for it.
 """
 
-import asyncio
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +13,12 @@ from wan_tui.core.catalog import Model, load_catalogue
 from wan_tui.core.catalog.checkpoints import find_checkpoint
 from wan_tui.core.config import DeploymentSettings, Settings, load_settings
 from wan_tui.core.errors import WanTuiError
-from wan_tui.core.hardware.host import HostProbe
-from wan_tui.core.hardware.nvml import NvmlProbe
+from wan_tui.core.hardware.look import look
 from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HardwareSample, HostSample
 from wan_tui.core.planning.compatibility import assess, assess_ladder
 from wan_tui.core.planning.memory import GIB
 from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
-from wan_tui.core.validation.catalogue import catalogue_findings
+from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
 from wan_tui.core.words import OffloadMode, Precision, Severity, Verdict
 
 Answer = dict[str, Any]
@@ -119,14 +116,14 @@ class ModelManager:
         }
 
     def validate_wan_model_configuration(self, model: str) -> tuple[bool, list[str]]:
-        """Whether the catalogue entry is consistent and its deployments parse, with one line per error."""
+        """Whether the catalogue entry is consistent and the checkpoint, if it is here, complete; a line per error."""
         try:
             entry = load_catalogue().find(model)
         except WanTuiError as error:
             return False, [str(error)]
         errors = [
             f"{found.code} {found.where}: {found.message}"
-            for found in catalogue_findings(entry)
+            for found in (judge_model(entry) + judge_checkpoint(entry, self._checkpoint(entry))).findings
             if found.severity is Severity.ERROR
         ]
         return not errors, errors
@@ -136,7 +133,7 @@ class ModelManager:
 
     @_answering
     def assess_hardware_compatibility(self, model: str) -> Answer:
-        return self._compatibility(load_catalogue().find(model), *self._look())
+        return self._compatibility(load_catalogue().find(model), *look())
 
     @staticmethod
     def _compatibility(entry: Model, hardware: HardwareSample, host: HostSample) -> Answer:
@@ -170,7 +167,7 @@ class ModelManager:
     @_answering
     def get_performance_profile(self, model: str) -> Answer:
         entry = load_catalogue().find(model)
-        return self._performance(entry, self._compatibility(entry, *self._look()))
+        return self._performance(entry, self._compatibility(entry, *look()))
 
     def _performance(self, entry: Model, compatibility: Answer) -> Answer:
         usage, config = compatibility["vram_utilization"], compatibility["optimal_profile_config"]
@@ -196,7 +193,7 @@ class ModelManager:
 
     @_answering
     def get_model_status(self, model: str) -> Answer:
-        return self._status(load_catalogue().find(model), *self._look())
+        return self._status(load_catalogue().find(model), *look())
 
     def _status(self, entry: Model, hardware: HardwareSample, host: HostSample) -> Answer:
         folder = self._checkpoint(entry)
@@ -223,7 +220,7 @@ class ModelManager:
         }
 
     def get_all_wan_model_status(self) -> dict[str, Answer]:
-        hardware, host = self._look()
+        hardware, host = look()
         entries = [load_catalogue().find(name) for name in self.get_available_wan_models()]
         return {entry.id: self._status(entry, hardware, host) for entry in entries}
 
@@ -240,15 +237,6 @@ class ModelManager:
 
     def _checkpoint(self, entry: Model) -> Path | None:
         return find_checkpoint(entry, self._settings.paths.models)
-
-    @staticmethod
-    def _look() -> tuple[HardwareSample, HostSample]:
-        probe = NvmlProbe()
-        # A thread of its own, since the caller may be inside an event loop.
-        with ThreadPoolExecutor(max_workers=1) as elsewhere:
-            hardware = elsewhere.submit(lambda: asyncio.run(probe.sample())).result()
-        probe.close()
-        return hardware, HostProbe().sample()
 
 
 def _on_card(entry: Model, name: str, gib: float) -> Compatibility:

@@ -9,6 +9,7 @@ from wan_exporter.families_deployment import deployment_families
 from wan_exporter.families_generation import generation_families
 from wan_exporter.families_gpu import gpu_families
 from wan_exporter.families_host import host_families
+from wan_exporter.families_validation import validation_families
 from wan_tui.core.snapshot import Snapshot
 
 
@@ -17,6 +18,7 @@ def metric_families(snapshot: Snapshot) -> Iterator[Metric]:
     yield from host_families(snapshot)
     yield from gpu_families(snapshot)
     yield from deployment_families(snapshot)
+    yield from validation_families(snapshot)
     yield from generation_families(snapshot)
 
 

@@ -90,26 +90,59 @@ def models(as_json: Json = False) -> int:
 @app.command()
 def validate(
     context: typer.Context,
-    deployments: Annotated[list[str] | None, typer.Argument(help="Deployments to judge (default: all).")] = None,
-    as_json: Json = False,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Models, deployments, configuration files or checkpoints (default: all that matters here)."
+        ),
+    ] = None,
+    detailed: Annotated[bool, typer.Option("--detailed", help="Add every rule: passed, failed or skipped.")] = False,
+    hardware_check: Annotated[
+        bool, typer.Option("--hardware-check", help="Judge models and all deployments against this host too.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report to a file too (JSON without --format).")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="FORM", help="text, json, junit, sarif or github.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the exit status says it.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Make the safe fixes of the configuration; keep a .bak.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Status 1 for warnings too.")] = False,
 ) -> int:
-    """Print verdict and findings of deployments; status 1 when one that is wanted loaded cannot run."""
-    from wan_tui.cli.validate import print_verdicts
+    """Judge configuration, models and host without loading anything; status 1 when something is invalid."""
+    from wan_tui.cli.validate import Options
+    from wan_tui.cli.validate import validate as run_validation
 
-    return print_verdicts(_config(context), deployments or [], as_json=as_json)
+    options = Options(
+        targets=tuple(targets or ()),
+        detailed=detailed,
+        hardware_check=hardware_check,
+        report=report,
+        form="json" if as_json else form,
+        quiet=quiet,
+        fix=fix,
+        strict=strict,
+    )
+    return run_validation(_config(context), options)
 
 
 @app.command()
 def check(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="Model that the checkpoint is of.")],
-    folder: Annotated[Path | None, typer.Argument(help="Its folder (default: where it would be loaded from).")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Its folder, or a .safetensors or .gguf file (default: where it would be loaded from)."),
+    ] = None,
+    with_hashes: Annotated[bool, typer.Option("--hash", help="Also read all weights and compare checksums.")] = False,
     as_json: Json = False,
 ) -> int:
     """Check a checkpoint without loading it, by its headers alone; status 1 when it cannot be used."""
     from wan_tui.cli.check import check_model
 
-    return check_model(model, folder, _config(context), as_json=as_json)
+    return check_model(model, path, _config(context), as_json=as_json, with_hashes=with_hashes)
 
 
 @app.command()
@@ -135,12 +168,12 @@ def generate(
     output: Annotated[
         Path | None, typer.Option(help="MP4 file to write (default: one in the output directory).")
     ] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels (default: the model's).")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels (default: the model's).")] = None,
-    frames: Annotated[int | None, typer.Option(help="Frames, 4k+1 (default: the model's).")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps (default: the model's).")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels (default: the deployment's).")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels (default: the deployment's).")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames, 4k+1 (default: the deployment's).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps (default: the deployment's).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale (default: the model's).")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale (default: the deployment's).")] = None,
     as_json: Json = False,
 ) -> int:
     """Load a deployment, generate one video with it, unload it."""

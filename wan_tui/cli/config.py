@@ -1,11 +1,10 @@
 """``wan-tui config``: show, path, schema, init, check, migrate."""
 
 import dataclasses
-import difflib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +12,6 @@ from wan_tui.cli.text import finding_text
 from wan_tui.core.errors import UsageError, WanTuiError
 
 if TYPE_CHECKING:
-    from wan_tui.core.validation.configuration import Diagnosis
     from wan_tui.core.validation.findings import Finding
 
 config_app = typer.Typer(help="Show, check and write the configuration.", no_args_is_help=True, rich_markup_mode=None)
@@ -73,6 +71,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Status 1 for warnings too.")] = False,
 ) -> int:
     """Print what is wrong with the configuration, worst first; status 1 when there are errors."""
+    from wan_tui.cli.mending import mend
     from wan_tui.core.validation.configuration import check_environment, diagnose
     from wan_tui.core.validation.findings import worst_first
 
@@ -81,7 +80,7 @@ def check(
     if target is not None:
         _must_exist(target)
         diagnosis = diagnose(target)
-        if fix and _mend(target, diagnosis, sys.stderr if as_json else sys.stdout):
+        if fix and mend(target, diagnosis, sys.stderr if as_json else sys.stdout):
             diagnosis = diagnose(target)
         findings = worst_first([*findings, *diagnosis.findings])
     grave = {"error", "warning"} if strict else {"error"}
@@ -147,25 +146,6 @@ def _create(file: Path, text: str) -> None:
         raise WanTuiError(f"{file} exists and is never overwritten: choose another name or remove it") from None
     except OSError as error:
         raise WanTuiError(f"cannot write {file}: {error.strerror}") from None
-
-
-def _mend(file: Path, diagnosis: "Diagnosis", stream: TextIO) -> bool:
-    from wan_tui.core import atomic
-
-    if diagnosis.mended is None or diagnosis.text is None:
-        return False
-    try:
-        backup = atomic.back_up(file)
-        if backup.read_bytes() != diagnosis.text.encode():
-            raise WanTuiError(f"{file} changed while it was checked: run this again (a copy is {backup})")
-        atomic.replace(file, diagnosis.mended.encode())
-    except OSError as error:
-        raise WanTuiError(f"cannot fix {file}: {error.strerror}; it is as it was") from None
-    before, after = diagnosis.text.splitlines(), diagnosis.mended.splitlines()
-    for line in difflib.unified_diff(before, after, str(backup), str(file), lineterm=""):
-        print(line, file=stream)
-    print(f"fixed {file}; the original is {backup}", file=sys.stderr)
-    return True
 
 
 def _print(file: Path | None, findings: "tuple[Finding, ...]") -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from wan_tui.agent.client import Client
 from wan_tui.cli.engine import first_snapshot, with_engine
 from wan_tui.cli.progress import Narrator
-from wan_tui.core.catalog import Model, load_catalogue
+from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.config import load_settings
 from wan_tui.core.errors import UsageError, WanTuiError
-from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.plan import Clip, GenerationRequest
 from wan_tui.core.runtime.state import Job
 from wan_tui.core.units import format_seconds
 from wan_tui.core.words import JobState
@@ -21,7 +22,7 @@ from wan_tui.core.words import JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """The command line of one generation; None means the model's default."""
+    """The command line of one generation; None means the deployment's default."""
 
     deployment: str
     prompt: str | None
@@ -40,8 +41,9 @@ class Wishes:
 def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int:
     """Run one generation; prints the file's path (or the job as JSON). Raises WanTuiError."""
     settings = load_settings(config)
-    model = load_catalogue().find(settings.deployment(wishes.deployment).model)
-    request = to_request(wishes, model)
+    deployment = settings.deployment(wishes.deployment)
+    clip = default_clip(load_catalogue().find(deployment.model), deployment.defaults)
+    request = to_request(wishes, clip)
     job = with_engine(settings, lambda client: _run(client, request))
     if as_json:
         print(json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)), indent=2, ensure_ascii=False))
@@ -55,21 +57,20 @@ def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int
     return 0
 
 
-def to_request(wishes: Wishes, model: Model) -> GenerationRequest:
-    """Fill the gaps with the model's defaults and make paths absolute. Raises UsageError for an unusable prompt."""
-    width, height = model.default_size
+def to_request(wishes: Wishes, clip: Clip) -> GenerationRequest:
+    """Fill the gaps with the deployment's defaults and make paths absolute. Raises UsageError for a bad prompt."""
     return GenerationRequest(
         deployment=wishes.deployment,
         prompt=_prompt(wishes),
         negative_prompt=wishes.negative_prompt,
         image=str(wishes.image.absolute()) if wishes.image else None,
         output=str(wishes.output.absolute()) if wishes.output else None,
-        width=width if wishes.width is None else wishes.width,
-        height=height if wishes.height is None else wishes.height,
-        frames=model.default_frames if wishes.frames is None else wishes.frames,
-        steps=model.default_steps if wishes.steps is None else wishes.steps,
+        width=clip.width if wishes.width is None else wishes.width,
+        height=clip.height if wishes.height is None else wishes.height,
+        frames=clip.frames if wishes.frames is None else wishes.frames,
+        steps=clip.steps if wishes.steps is None else wishes.steps,
         seed=wishes.seed,
-        guidance=model.default_guidance if wishes.guidance is None else wishes.guidance,
+        guidance=clip.guidance if wishes.guidance is None else wishes.guidance,
     )
 
 

@@ -1,6 +1,7 @@
 """The engine: polls the hardware, runs the deployments, publishes snapshots. One per host."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -76,7 +77,7 @@ class Engine:
             self._settings, self._catalogue, self._launcher, self._history, self.log, self._dirty.set
         )
         self.log("info", "engine", f"wan-tui {__version__} started")
-        self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._publish())]
+        self._tasks = [asyncio.create_task(loop) for loop in (self._poll(), self._validate(), self._publish())]
         return self
 
     async def __aexit__(
@@ -139,6 +140,16 @@ class Engine:
                 await self._pollers["manager"].run(self._assess)
             self._report_problems()
             await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
+
+    async def _validate(self) -> None:
+        """Every rule for every deployment: at the start, when a checkpoint came or went, and every few minutes."""
+        await self._first_poll()
+        while True:
+            assert self._host is not None
+            await self._manager.validate(self._hardware.driver, self._host)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.validation.interval_seconds):
+                    await self._manager.validation_due.wait()
 
     async def _poll_gpus(self) -> bool:
         before = self._hardware

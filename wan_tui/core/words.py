@@ -159,6 +159,14 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+class Outcome(StrEnum):
+    """How a validation rule came out."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
 class Resolution(StrEnum):
     """Metric label: the size class of a clip, by its number of pixels."""
 

@@ -15,7 +15,7 @@ from wan_tui.ui.text import shorten
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wan_tui.core.snapshot import ModelSummary
+    from wan_tui.core.planning.plan import Clip
 
 FIELDS = ("width", "height", "frames", "steps", "guidance", "seed")
 MAX_WHOLE = 1_000_000
@@ -29,14 +29,14 @@ class FieldError:
     message: str
 
 
-def defaults(model: ModelSummary) -> dict[str, str]:
-    """The figures a form starts with for ``model``."""
+def defaults(clip: Clip) -> dict[str, str]:
+    """The figures a form starts with."""
     return {
-        "width": str(model.default_width),
-        "height": str(model.default_height),
-        "frames": str(model.default_frames),
-        "steps": str(model.default_steps),
-        "guidance": f"{model.default_guidance:g}",
+        "width": str(clip.width),
+        "height": str(clip.height),
+        "frames": str(clip.frames),
+        "steps": str(clip.steps),
+        "guidance": f"{clip.guidance:g}",
     }
 
 

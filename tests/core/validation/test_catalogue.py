@@ -38,11 +38,13 @@ def test_each_mistake_has_its_rule(change: dict[str, object], code: str) -> None
 
 
 def test_every_rule_is_complete_and_in_its_range() -> None:
-    first = {Group.HARDWARE: "0", Group.CONFIGURATION: "1", Group.CATALOGUE: "3", Group.CHECKPOINT: "4"}
+    first = {Group.HARDWARE: "0", Group.CONFIGURATION: "1", Group.REQUEST: "2", Group.CATALOGUE: "3"}
+    first |= {Group.CHECKPOINT: "4", Group.ENVIRONMENT: "5"}
     for code, entry in rules().items():
         assert code.startswith(f"WAN{first[entry.group]}"), entry
         assert len(code) == 6
         for sentence in (entry.looks_at, entry.why):
             assert sentence.endswith("."), code
         assert entry.fix, code
+        assert set(entry.needs) <= rules().keys() - {code}, code
     assert rule("wan001").code == "WAN001"

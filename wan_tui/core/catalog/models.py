@@ -105,6 +105,15 @@ class Model:
     def parameters(self) -> int:
         return sum(component.parameters for _, component in self.components)
 
+    def nearest_side(self, pixels: int) -> int:
+        """The nearest width or height that the model makes, halves up."""
+        return max((pixels + self.size_multiple // 2) // self.size_multiple, 1) * self.size_multiple
+
+    @staticmethod
+    def nearest_frames(frames: int) -> int:
+        """The nearest number of the form 4k+1, halves up."""
+        return max((frames + 1) // 4, 0) * 4 + 1
+
     def latent_frames(self, frames: int) -> int:
         return (frames - 1) // int(self.vae.config["scale_factor_temporal"]) + 1
 

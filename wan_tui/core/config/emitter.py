@@ -25,6 +25,16 @@ DEFAULT_FILE = """\
 # listen_address = "127.0.0.1" # metrics are neither encrypted nor protected
 # port = 12022                 # 0 takes a free one
 
+[limits]
+# max_vram_gib = 20.0          # of each GPU, for plans; all of it without
+# max_pixels = 399360          # of one frame: 832x480
+# max_frames = 81
+# max_steps = 50
+# max_queued_jobs = 100        # of all deployments together
+
+[validation]
+# interval_seconds = 600.0     # between two checks of checkpoints and environment, 10 to 86400
+
 # Without deployments there is one for each official model, and pocket. Yours replace them:
 #
 # [deployments.story]
@@ -33,6 +43,13 @@ DEFAULT_FILE = """\
 # profile = "auto"             # auto or cpu
 # wanted_loaded = false        # load it when the engine starts
 # checkpoint = "/data/models/Wan2.2-T2V-A14B-Diffusers"
+#
+# [deployments.story.defaults] # of requests that do not say; without them the model's own
+# width = 832
+# height = 480
+# frames = 81
+# steps = 40
+# guidance = 4.0
 """
 
 
@@ -42,7 +59,10 @@ def effective(settings: Settings, data: dict[str, Any], set_outside: tuple[Overr
     everything = settings.model_dump(mode="json", exclude_none=True)
     deployments = everything.pop("deployments")
     sections: list[tuple[tuple[str, ...], Any]] = [((name,), values) for name, values in everything.items()]
-    sections += [(("deployments", name), values) for name, values in deployments.items()]
+    for name, values in deployments.items():
+        defaults = values.pop("defaults")
+        sections.append((("deployments", name), values))
+        sections += [(("deployments", name, "defaults"), defaults)] if defaults else []
     blocks = []
     for path, values in sections:
         given: Any = data

@@ -18,6 +18,16 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RequestDefaults(_Section):
+    """What a request to a deployment asks for when it does not say; without a value the model's own default."""
+
+    width: int | None = Field(default=None, ge=1)
+    height: int | None = Field(default=None, ge=1)
+    frames: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    guidance: float | None = Field(default=None, ge=0, le=100)
+
+
 class DeploymentSettings(_Section):
     """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``."""
 
@@ -26,6 +36,7 @@ class DeploymentSettings(_Section):
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|gpu:\d{1,3})$")] = "auto"
     wanted_loaded: bool = False
     checkpoint: Path | None = None
+    defaults: RequestDefaults = Field(default_factory=RequestDefaults)
 
     @field_validator("model")
     @classmethod
@@ -67,10 +78,28 @@ class ExporterSettings(_Section):
     port: int = Field(default=12022, ge=0, le=65535)
 
 
+class LimitSettings(_Section):
+    """The most that this host may be asked for. ``max_vram_gib`` is the share of each GPU that plans may use."""
+
+    max_vram_gib: float | None = Field(default=None, ge=1, le=1024)
+    max_pixels: int | None = Field(default=None, ge=256)
+    max_frames: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    max_queued_jobs: int = Field(default=100, ge=1, le=10_000)
+
+
+class ValidationSettings(_Section):
+    """How often checkpoints, environment and catalogue are checked while the engine runs."""
+
+    interval_seconds: float = Field(default=600, ge=10, le=86_400)
+
+
 class Settings(_Section):
     paths: PathSettings = Field(default_factory=PathSettings)
     polling: PollingSettings = Field(default_factory=PollingSettings)
     exporter: ExporterSettings = Field(default_factory=ExporterSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    validation: ValidationSettings = Field(default_factory=ValidationSettings)
     deployments: dict[DeploymentName, DeploymentSettings] = Field(default_factory=dict)
 
     def deployment(self, name: str) -> DeploymentSettings:
@@ -84,6 +113,8 @@ _SCALAR_SECTIONS: dict[str, type[_Section]] = {
     "paths": PathSettings,
     "polling": PollingSettings,
     "exporter": ExporterSettings,
+    "limits": LimitSettings,
+    "validation": ValidationSettings,
 }
 
 
@@ -164,5 +195,7 @@ def _in_file(error: ValidationError) -> str:
 
 def known_keys(section: list[str]) -> list[str]:
     """Keys of a section, given as the parts of its name."""
+    if len(section) == 3 and section[2] == "defaults":
+        return list(RequestDefaults.model_fields)
     sections: dict[str, type[_Section]] = {"": Settings, **_SCALAR_SECTIONS, "deployments": DeploymentSettings}
     return list(sections[section[0] if section else ""].model_fields)

@@ -1,12 +1,15 @@
 """The verdict: which plan a deployment gets on this host, and whether it fits."""
 
+import dataclasses
 from collections.abc import Iterable
 
 from wan_tui.core.catalog import Model
 from wan_tui.core.config import DeploymentSettings
+from wan_tui.core.config.settings import LimitSettings
 from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
-from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, estimate_memory, full_offload_floor_bytes
-from wan_tui.core.planning.plan import Compatibility, ExecutionPlan, MemoryEstimate
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, GIB, estimate_memory, full_offload_floor_bytes
+from wan_tui.core.planning.plan import Clip, Compatibility, ExecutionPlan, MemoryEstimate
 from wan_tui.core.units import format_bytes
 from wan_tui.core.words import OffloadMode, Precision, Verdict
 
@@ -30,20 +33,21 @@ def assess(
     host: HostSample,
     own_pids: Iterable[int] = (),
 ) -> Compatibility:
-    """Choose device and plan for the model's default clip and judge it.
+    """Choose device and plan for the deployment's default clip and judge it.
 
     ``own_pids`` are worker processes of this engine: memory that they hold does not count as taken.
     """
+    clip = default_clip(model, deployment.defaults)
     if deployment.profile == "cpu" or deployment.device == "cpu":
-        return _assess_cpu(model, host)
+        return _assess_cpu(model, clip, host)
     if deployment.device == "auto" and not hardware.driver.present:
-        return _assess_cpu(model, host)
+        return _assess_cpu(model, clip, host)
     own = frozenset(own_pids)
     if deployment.device == "auto":
         usable = [gpu for gpu in hardware.gpus if gpu.up and gpu.memory_total_bytes]
         if not usable:
             return _unknown(f"no GPU answers ({hardware.driver.message})")
-        return _assess_gpu(model, max(usable, key=lambda gpu: _available_bytes(gpu, own)), host, own)
+        return _assess_gpu(model, clip, max(usable, key=lambda gpu: _available_bytes(gpu, own)), host, own)
     index = int(deployment.device.removeprefix("gpu:"))
     gpu = next((gpu for gpu in hardware.gpus if gpu.index == index), None)
     if gpu is None:
@@ -54,14 +58,28 @@ def assess(
         return _unknown(f"{deployment.device} cannot be read ({hardware.driver.message})")
     if not gpu.up or not gpu.memory_total_bytes:
         return _unknown(f"{deployment.device} does not answer ({gpu.error or 'no memory reading'})")
-    return _assess_gpu(model, gpu, host, own)
+    return _assess_gpu(model, clip, gpu, host, own)
+
+
+def within_limits(hardware: HardwareSample, limits: LimitSettings) -> HardwareSample:
+    """The GPUs as large as the configuration lets plans see them."""
+    if limits.max_vram_gib is None:
+        return hardware
+    most = int(limits.max_vram_gib * GIB)
+    gpus = (
+        dataclasses.replace(gpu, memory_total_bytes=min(gpu.memory_total_bytes, most))
+        if gpu.memory_total_bytes
+        else gpu
+        for gpu in hardware.gpus
+    )
+    return dataclasses.replace(hardware, gpus=tuple(gpus))
 
 
 def _unknown(reason: str) -> Compatibility:
     return Compatibility(verdict=Verdict.UNKNOWN, reason=reason)
 
 
-def _assess_cpu(model: Model, host: HostSample) -> Compatibility:
+def _assess_cpu(model: Model, clip: Clip, host: HostSample) -> Compatibility:
     plan = ExecutionPlan(
         device="cpu",
         gpu_uuid=None,
@@ -70,7 +88,7 @@ def _assess_cpu(model: Model, host: HostSample) -> Compatibility:
         offload=OffloadMode.NONE,
         vae_tiling=False,
     )
-    memory = _default_clip(model, plan)
+    memory = _memory(model, plan, clip)
     total, headroom = host.memory_total_bytes, host.memory_total_bytes - memory.peak_bytes
     free = format_bytes(host.memory_available_bytes)
     needs = f"needs {format_bytes(memory.peak_bytes)} of host memory in fp32"
@@ -83,7 +101,7 @@ def _assess_cpu(model: Model, host: HostSample) -> Compatibility:
     return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
 
 
-def _assess_gpu(model: Model, gpu: GpuSample, host: HostSample, own: frozenset[int]) -> Compatibility:
+def _assess_gpu(model: Model, clip: Clip, gpu: GpuSample, host: HostSample, own: frozenset[int]) -> Compatibility:
     total = gpu.memory_total_bytes or 0
     where = f"gpu:{gpu.index} ({gpu.name}, {format_bytes(total)})"
     precision = _gpu_precision(gpu)
@@ -94,7 +112,7 @@ def _assess_gpu(model: Model, gpu: GpuSample, host: HostSample, own: frozenset[i
             f"more than {where} has, even with full offload"
         )
         return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=total - floor)
-    plan, memory = _first_that_fits(model, gpu, precision, total)
+    plan, memory = _first_that_fits(model, clip, gpu, precision, total)
     verdict, reason = _judge(plan, memory, where, total, _available_bytes(gpu, own), host)
     headroom = total - memory.peak_bytes
     return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
@@ -123,16 +141,20 @@ def _judge(
 
 
 def _first_that_fits(
-    model: Model, gpu: GpuSample, precision: Precision, total: int
+    model: Model, clip: Clip, gpu: GpuSample, precision: Precision, total: int
 ) -> tuple[ExecutionPlan, MemoryEstimate]:
-    ladder = assess_ladder(model, precision, device=f"gpu:{gpu.index}", gpu_uuid=gpu.uuid)
+    ladder = assess_ladder(model, precision, clip, device=f"gpu:{gpu.index}", gpu_uuid=gpu.uuid)
     return next((rung for rung in ladder if rung[1].peak_bytes <= total), ladder[-1])
 
 
 def assess_ladder(
-    model: Model, precision: Precision, *, device: str = "gpu:0", gpu_uuid: str | None = None
+    model: Model, precision: Precision, clip: Clip | None = None, *, device: str = "gpu:0", gpu_uuid: str | None = None
 ) -> list[tuple[ExecutionPlan, MemoryEstimate]]:
-    """Every plan for a GPU, from the fastest to the one that needs least memory, with the default clip's memory."""
+    """Every plan for a GPU, from the fastest to the one that needs least memory, with the clip's memory.
+
+    Without ``clip`` it is the model's default one.
+    """
+    clip = clip or default_clip(model)
     ladder = []
     for offload, tiling in _LADDER:
         plan = ExecutionPlan(
@@ -143,13 +165,12 @@ def assess_ladder(
             offload=offload,
             vae_tiling=tiling,
         )
-        ladder.append((plan, _default_clip(model, plan)))
+        ladder.append((plan, _memory(model, plan, clip)))
     return ladder
 
 
-def _default_clip(model: Model, plan: ExecutionPlan) -> MemoryEstimate:
-    width, height = model.default_size
-    return estimate_memory(model, plan, width, height, model.default_frames)
+def _memory(model: Model, plan: ExecutionPlan, clip: Clip) -> MemoryEstimate:
+    return estimate_memory(model, plan, clip.width, clip.height, clip.frames)
 
 
 def _gpu_precision(gpu: GpuSample) -> Precision:

@@ -74,7 +74,7 @@ def estimate_time(
         StageSeconds(stage, seconds * factor)
         for stage, seconds in (
             (Phase.TEXT_ENCODE, rate.text_encode_seconds),
-            *((phase, forward * passes * count) for phase, count in _steps_by_expert(model, steps)),
+            *((phase, forward * passes * count) for phase, count in steps_by_expert(model, steps)),
             (Phase.VAE_DECODE, decode * model.latent_frames(frames)),
             (Phase.WRITE_OUTPUT, width * height * frames / WRITE_PIXELS_PER_SECOND),
         )
@@ -89,7 +89,7 @@ def estimate_time(
     return TimeEstimate(basis=Basis.CALIBRATED, total_seconds=bounds, stages=stages)
 
 
-def _steps_by_expert(model: Model, steps: int) -> tuple[tuple[Phase, int], ...]:
+def steps_by_expert(model: Model, steps: int) -> tuple[tuple[Phase, int], ...]:
     """How many of ``steps`` each expert takes under the flow shift of the model (sigma = s*u / (1 + (s-1)*u))."""
     if model.boundary_ratio is None:
         return ((Phase.DENOISE_HIGH_NOISE, steps),)

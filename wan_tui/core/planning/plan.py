@@ -38,6 +38,17 @@ class GenerationRequest:
     output: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """Shape and effort of one generation: pixels, frames (4k+1), denoising steps, guidance scale."""
+
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: float
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """A figure with its interval, all three in one unit."""
@@ -87,28 +98,40 @@ class PhaseMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEstimate:
-    """Predicted device memory: after load, at the peak (the largest phase), and the host's share."""
+    """Predicted device memory: after load, at the peak (the largest phase), and the host's share.
+
+    ``runs`` of this device corrected it when its basis is ``calibrated``.
+    """
 
     basis: Basis
     loaded_bytes: int
     peak_bytes: int
     host_bytes: int
     phases: tuple[PhaseMemory, ...]
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StageSeconds:
+    """Seconds of one stage; an estimate that was calibrated also has its 90 % interval."""
+
     stage: Phase
     seconds: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeEstimate:
-    """Predicted seconds of one generation, without loading and without waiting."""
+    """Predicted seconds of one generation, without loading and without waiting.
+
+    ``runs`` of this device corrected it when its basis is ``calibrated``.
+    """
 
     basis: Basis
     total_seconds: Bounds
     stages: tuple[StageSeconds, ...]
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

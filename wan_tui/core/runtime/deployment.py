@@ -14,7 +14,7 @@ from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.state import WorkerStatus
 from wan_tui.core.runtime.tallies import Tallies
-from wan_tui.core.validation.findings import Finding
+from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.words import LoadFailureReason, LoadState, UnloadCause
 
 
@@ -38,6 +38,17 @@ class Launcher(Protocol):
     ) -> WorkerHandle: ...
 
 
+@dataclass(slots=True)
+class Validation:
+    """The last evaluation of one deployment."""
+
+    judgement: Judgement = field(default_factory=Judgement)
+    runs: int = 0
+    failed_runs: int = 0
+    last_run_at: float | None = None
+    last_duration_seconds: float | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Deployment:
     """Mutable record of a deployment; only the manager changes it, on the engine's loop."""
@@ -49,7 +60,8 @@ class Deployment:
     wanted_loaded: bool
     state: LoadState = LoadState.UNLOADED
     state_changed_at: float = field(default_factory=time.time)
-    findings: tuple[Finding, ...] = ()
+    judgement: Judgement = field(default_factory=Judgement)
+    validation: Validation = field(default_factory=Validation)
     failure: str | None = None
     load_stage: str | None = None
     load_progress_ratio: float | None = None

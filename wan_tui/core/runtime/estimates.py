@@ -1,11 +1,39 @@
-"""Time estimates for deployments: what the device was measured to do, corrected by this host's history."""
+"""Estimates for deployments: what the device was measured to do, corrected by this host's history."""
 
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from wan_tui.core.catalog import Model
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
-from wan_tui.core.history import History, Run
+from wan_tui.core.history import TOTAL, Figure, History, Kind, Record, Unit, Versions
+from wan_tui.core.planning.calibration import (
+    BYTES,
+    LOAD,
+    Observation,
+    Subject,
+    calibrate_memory,
+    calibrate_time,
+    plan_key,
+    posterior,
+)
 from wan_tui.core.planning.duration import DeviceRate, estimate_time
-from wan_tui.core.planning.memory import GIB
-from wan_tui.core.planning.plan import ExecutionPlan, GenerationRequest, StageSeconds, TimeEstimate
+from wan_tui.core.planning.memory import GIB, estimate_memory
+from wan_tui.core.planning.plan import (
+    Bounds,
+    Clip,
+    ExecutionPlan,
+    GenerationRequest,
+    MemoryEstimate,
+    StageSeconds,
+    TimeEstimate,
+)
 from wan_tui.core.runtime.deployment import Deployment
+from wan_tui.core.words import Phase
+
+# Modelled loading: a process that imports torch and diffusers, then weights from a disk of the usual kind.
+LOAD_START_SECONDS = 6.0
+LOAD_BYTES_PER_SECOND = 1e9
 
 
 class Estimator:
@@ -14,9 +42,12 @@ class Estimator:
     def __init__(self, history: History) -> None:
         self._history = history
         self._devices: dict[str, str] = {}
+        self._driver: str | None = None
+        self._libraries = history.libraries()
 
     def look_at(self, hardware: HardwareSample, host: HostSample) -> None:
         """Learn what ``cpu`` and ``gpu:N`` are on this host."""
+        self._driver = hardware.driver.driver_version or self._driver
         self._devices["cpu"] = f"cpu {host.cpu_name} x{host.cpu_count}"
         for gpu in hardware.gpus:
             if gpu.memory_total_bytes:
@@ -25,17 +56,46 @@ class Estimator:
     def estimate(self, deployment: Deployment, request: GenerationRequest) -> TimeEstimate | None:
         """Estimate of a normalised request, or None while its device has never been measured."""
         plan = deployment.plan or deployment.compatibility.plan
-        if plan is None or (rate := self._rate(deployment, plan)) is None:
+        if plan is None or (modelled := self._modelled(deployment, plan, request)) is None:
             return None
-        warm = deployment.runs_since_load > 0
-        ratios = self._history.past_ratios(deployment.model.id, self._device(plan), warm=warm)
-        return self._modelled(deployment, rate, request, tuple(ratios))
+        subject = self._subject(deployment, plan, _clip(request), first=deployment.runs_since_load == 0)
+        return calibrate_time(modelled, subject, self._observations(Kind.RUN, Unit.SECONDS, subject))
+
+    def memory(
+        self, deployment: Deployment, plan: ExecutionPlan, clip: Clip, modelled: MemoryEstimate
+    ) -> MemoryEstimate:
+        """``modelled`` memory of ``clip`` under ``plan``, corrected by the peaks that were observed on this host."""
+        subject = self._subject(deployment, plan, clip, first=False)
+        return calibrate_memory(modelled, subject, self._observations(Kind.RUN, Unit.BYTES, subject))
+
+    def load_seconds(self, deployment: Deployment) -> TimeEstimate | None:
+        """How long loading will take, from starting the process to ready."""
+        plan = deployment.plan or deployment.compatibility.plan
+        if plan is None:
+            return None
+        subject = self._subject(deployment, plan, None, first=deployment.last_load_seconds is None)
+        modelled = modelled_load_seconds(deployment.model)
+        found = posterior(
+            dataclasses.replace(subject, stage=TOTAL), self._observations(Kind.LOAD, Unit.SECONDS, subject), LOAD
+        )
+        return TimeEstimate(basis=found.basis, runs=found.runs, total_seconds=found.bounds(modelled), stages=())
 
     def measured(self, deployment: Deployment, rate: DeviceRate) -> None:
         """Keep what a worker measured right after loading."""
         deployment.rate = rate
         if deployment.plan is not None:
-            self._history.record_rate(deployment.model.id, self._device(deployment.plan), rate)
+            self._history.record_rate(deployment.model.id, self._rate_key(deployment.plan), rate)
+
+    def loaded(self, deployment: Deployment, seconds: float, stages: Mapping[str, float]) -> TimeEstimate | None:
+        """Keep a finished load and the seconds of its stages. Returns the estimate that it is kept beside."""
+        plan, estimate = deployment.plan, self.load_seconds(deployment)
+        if plan is None or estimate is None:
+            return None
+        whole = _figure(TOTAL, Unit.SECONDS, modelled_load_seconds(deployment.model), estimate.total_seconds, seconds)
+        parts = (Figure(stage=stage, observed=took) for stage, took in stages.items())
+        first = deployment.last_load_seconds is None
+        self._record(Kind.LOAD, deployment, plan, first=first, estimate=estimate, figures=(whole, *parts))
+        return estimate
 
     def observed(
         self,
@@ -44,28 +104,77 @@ class Estimator:
         estimate: TimeEstimate | None,
         seconds: float,
         stages: tuple[StageSeconds, ...],
+        peaks: Mapping[Phase, int],
     ) -> None:
-        """Keep a finished run beside its estimate: the next estimate is corrected by it."""
+        """Keep a finished run beside its estimate: the next estimate is corrected by it.
+
+        ``peaks`` are bytes that torch held on the device, by phase, as far as they were seen.
+        """
         plan = deployment.plan
-        if estimate is None or plan is None or (rate := self._rate(deployment, plan)) is None:
+        if plan is None:
             return
-        run = Run(
+        modelled = self._modelled(deployment, plan, request)
+        self._record(
+            Kind.RUN,
+            deployment,
+            plan,
+            first=deployment.runs_since_load == 0,
+            estimate=estimate,
+            figures=(
+                *_time_figures(modelled, estimate, seconds, stages),
+                *self._memory_figures(deployment, plan, _clip(request), peaks),
+            ),
+            request=request,
+        )
+
+    def _record(
+        self,
+        kind: Kind,
+        deployment: Deployment,
+        plan: ExecutionPlan,
+        *,
+        first: bool,
+        estimate: TimeEstimate | None,
+        figures: tuple[Figure, ...],
+        request: GenerationRequest | None = None,
+    ) -> None:
+        record = Record(
+            kind=kind,
+            ended_at=time.time(),
+            deployment=deployment.name,
             model=deployment.model.id,
             device=self._device(plan),
-            warm=deployment.runs_since_load > 0,
-            request=request,
+            plan_key=plan_key(plan),
             plan=plan,
-            modelled_seconds=self._modelled(deployment, rate, request, ()).total_seconds.expected,
-            estimated_seconds=estimate.total_seconds.expected,
-            observed_seconds=seconds,
-            stages=stages,
+            first=first,
+            versions=self._versions(deployment, plan),
+            figures=figures,
+            clip=_clip(request) if request else None,
+            request=request,
+            basis=estimate.basis if estimate else None,
+            runs=estimate.runs if estimate else 0,
         )
-        self._history.record_run(run)
+        self._history.record(record)
 
-    @staticmethod
-    def _modelled(
-        deployment: Deployment, rate: DeviceRate, request: GenerationRequest, ratios: tuple[float, ...]
-    ) -> TimeEstimate:
+    def _memory_figures(
+        self, deployment: Deployment, plan: ExecutionPlan, clip: Clip, peaks: Mapping[Phase, int]
+    ) -> Iterator[Figure]:
+        if not peaks:
+            return
+        subject = self._subject(deployment, plan, clip, first=False)
+        observations = self._observations(Kind.RUN, Unit.BYTES, subject)
+        modelled = estimate_memory(deployment.model, plan, clip.width, clip.height, clip.frames)
+        for phase in modelled.phases:
+            if (seen := peaks.get(phase.phase)) is not None:
+                found = posterior(dataclasses.replace(subject, stage=phase.phase), observations, BYTES)
+                # torch does not see the context that its process holds beside what it allocates.
+                observed, shown = seen + phase.context_bytes, found.bounds(phase.total_bytes)
+                yield _figure(phase.phase, Unit.BYTES, phase.total_bytes, shown, observed)
+
+    def _modelled(self, deployment: Deployment, plan: ExecutionPlan, request: GenerationRequest) -> TimeEstimate | None:
+        rate = deployment.rate or self._history.rate(deployment.model.id, self._rate_key(plan))
+        if rate is None:
+            return None
         return estimate_time(
             deployment.model,
             rate,
@@ -74,11 +183,78 @@ class Estimator:
             frames=request.frames,
             steps=request.steps,
             guidance=request.guidance,
-            past_ratios=ratios,
         )
 
-    def _rate(self, deployment: Deployment, plan: ExecutionPlan) -> DeviceRate | None:
-        return deployment.rate or self._history.rate(deployment.model.id, self._device(plan))
+    def _observations(self, kind: Kind, unit: Unit, subject: Subject) -> Sequence[Observation]:
+        return self._history.observations(kind, unit, model=subject.model, device=subject.device)
+
+    def _subject(self, deployment: Deployment, plan: ExecutionPlan, clip: Clip | None, *, first: bool) -> Subject:
+        return Subject(
+            stage="",
+            device=self._device(plan),
+            model=deployment.model.id,
+            plan=plan_key(plan),
+            first=first,
+            versions=self._versions(deployment, plan).key,
+            clip=clip,
+        )
+
+    def _versions(self, deployment: Deployment, plan: ExecutionPlan) -> Versions:
+        """Of the worker that runs; without one, of the last that did."""
+        if (worker := deployment.worker_status) is not None and worker.torch_version:
+            self._libraries = Versions(torch=worker.torch_version, diffusers=worker.diffusers_version)
+        driver = None if plan.device == "cpu" else self._driver
+        return dataclasses.replace(self._libraries, driver=driver)
 
     def _device(self, plan: ExecutionPlan) -> str:
-        return f"{self._devices.get(plan.device, plan.device)} {plan.precision} {plan.offload}"
+        return self._devices.get(plan.device, plan.device)
+
+    def _rate_key(self, plan: ExecutionPlan) -> str:
+        return f"{self._device(plan)} {plan.precision} {plan.offload}"
+
+
+def modelled_load_seconds(model: Model) -> float:
+    """From starting the worker to ready, for weights that come from a local disk."""
+    weights = sum(component.published_bytes for _, component in model.components)
+    return LOAD_START_SECONDS + weights / LOAD_BYTES_PER_SECOND
+
+
+def _clip(request: GenerationRequest) -> Clip:
+    return Clip(
+        width=request.width,
+        height=request.height,
+        frames=request.frames,
+        steps=request.steps,
+        guidance=request.guidance,
+    )
+
+
+def _time_figures(
+    modelled: TimeEstimate | None, shown: TimeEstimate | None, seconds: float, stages: tuple[StageSeconds, ...]
+) -> Iterator[Figure]:
+    total = modelled.total_seconds.expected if modelled else None
+    yield _figure(TOTAL, Unit.SECONDS, total, shown.total_seconds if shown else None, seconds)
+    model_of = {stage.stage: stage.seconds for stage in modelled.stages} if modelled else {}
+    shown_of = {stage.stage: stage for stage in shown.stages} if shown else {}
+    for stage in stages:
+        estimate = shown_of.get(stage.stage)
+        yield Figure(
+            stage=stage.stage,
+            modelled=model_of.get(stage.stage),
+            low=estimate.low if estimate else None,
+            expected=estimate.seconds if estimate else None,
+            high=estimate.high if estimate else None,
+            observed=stage.seconds,
+        )
+
+
+def _figure(stage: str, unit: Unit, modelled: float | None, shown: Bounds | None, observed: float) -> Figure:
+    return Figure(
+        stage=stage,
+        unit=unit,
+        modelled=modelled,
+        low=shown.low if shown else None,
+        expected=shown.expected if shown else None,
+        high=shown.high if shown else None,
+        observed=observed,
+    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 from wan_tui.core.runtime import protocol
@@ -9,9 +10,10 @@ from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.launcher import WorkerExit
+from wan_tui.core.runtime.observing import LoadStages, PhasePeaks
 from wan_tui.core.runtime.progress import after_phase, after_step
 from wan_tui.core.runtime.state import WorkerStatus
-from wan_tui.core.words import JobFailureReason, LoadState, Resolution
+from wan_tui.core.words import JobFailureReason, LoadState, Phase, Resolution
 
 
 class WorkerEvents:
@@ -21,6 +23,8 @@ class WorkerEvents:
         self._queue = queue
         self._estimator = estimator
         self._log = log
+        self._load_stages: defaultdict[str, LoadStages] = defaultdict(lambda: LoadStages(time.time()))
+        self._peaks: defaultdict[str, PhasePeaks] = defaultdict(PhasePeaks)
 
     def handle(self, deployment: Deployment, event: protocol.Event) -> None:
         now = time.time()
@@ -28,6 +32,8 @@ class WorkerEvents:
             deployment.worker_status = dataclasses.replace(deployment.worker_status, last_progress_at=now)
         match event:
             case protocol.Hello():
+                self._load_stages[deployment.name] = LoadStages(deployment.state_changed_at)
+                self._peaks[deployment.name] = PhasePeaks()
                 deployment.worker_status = WorkerStatus(
                     pid=event.pid,
                     up=True,
@@ -40,11 +46,14 @@ class WorkerEvents:
                 )
             case protocol.LoadStage():
                 deployment.load_stage, deployment.load_progress_ratio = event.stage, event.progress_ratio
+                self._load_stages[deployment.name].began(event.stage, now)
             case protocol.Loaded():
                 self._loaded(deployment, event, now)
             case protocol.LoadFailed():
                 deployment.load_failure = (event.reason, event.message)
             case protocol.Memory() if deployment.worker_status is not None:
+                phase = self._queue.get(deployment.running_job).phase if deployment.running_job else Phase.IDLE
+                self._peaks[deployment.name].saw(deployment.running_job, phase, event)
                 deployment.worker_status = dataclasses.replace(
                     deployment.worker_status,
                     resident_memory_bytes=event.resident_bytes,
@@ -71,10 +80,14 @@ class WorkerEvents:
             return
         seconds = now - deployment.state_changed_at
         deployment.tallies.load_seconds.observe(seconds)
+        estimate = self._estimator.loaded(deployment, seconds, self._load_stages[deployment.name].ended(now))
+        beside = f", estimated {estimate.total_seconds.expected:.1f} s" if estimate else ""
         deployment.last_load_seconds = seconds
         deployment.enter(LoadState.LOADED)
         self._estimator.measured(deployment, event.rate)
-        self._log("info", deployment.name, f"loaded in {seconds:.1f} s (the model itself in {event.seconds:.1f} s)")
+        self._log(
+            "info", deployment.name, f"loaded in {seconds:.1f} s (the model itself in {event.seconds:.1f} s{beside})"
+        )
 
     def _job_event(self, deployment: Deployment, job_id: str, event: protocol.Event, now: float) -> None:
         job = self._queue.get(job_id)
@@ -111,7 +124,8 @@ class WorkerEvents:
             tallies.error_ratio.observe(event.seconds / estimated)
             deployment.last_estimated_seconds = estimated
             beside = f" (estimated {estimated:.2f} s)"
-        self._estimator.observed(deployment, job.request, job.estimate, event.seconds, event.stages)
+        peaks = self._peaks[deployment.name].of(job_id)
+        self._estimator.observed(deployment, job.request, job.estimate, event.seconds, event.stages, peaks)
         deployment.runs_since_load += 1
         deployment.running_job = None
         self._log("info", deployment.name, f"job {job_id} finished in {event.seconds:.2f} s{beside}: {event.output}")

@@ -11,13 +11,13 @@ from wan_tui.core.runtime.state import Job, JobFailure
 from wan_tui.core.words import JobFailureReason, JobState, Phase
 
 ENDED_JOBS_KEPT = 50
-QUEUE_LIMIT = 1000
 
 
 class JobQueue:
     """Jobs in order of submission. Jobs are immutable; a change replaces the entry."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._jobs: dict[str, Job] = {}
         self._numbers = itertools.count(1)
 
@@ -34,7 +34,7 @@ class JobQueue:
     def submit(self, request: GenerationRequest, notices: tuple[str, ...]) -> Job:
         """Queue a normalised request. Raises UsageError when the queue is full."""
         waiting = sum(job.state is JobState.QUEUED for job in self._jobs.values())
-        if waiting >= QUEUE_LIMIT:
+        if waiting >= self._limit:
             raise UsageError(f"the queue is full ({waiting} jobs): cancel some or wait")
         job = Job(
             id=str(next(self._numbers)),

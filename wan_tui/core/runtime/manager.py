@@ -9,9 +9,9 @@ from typing import Any
 from wan_tui.core.catalog import Catalogue
 from wan_tui.core.config import Settings
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
-from wan_tui.core.hardware.samples import HardwareSample, HostSample
+from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
-from wan_tui.core.planning.compatibility import assess
+from wan_tui.core.planning.compatibility import assess, within_limits
 from wan_tui.core.planning.plan import Compatibility, GenerationRequest
 from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment, Launcher
@@ -21,7 +21,10 @@ from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.runtime.status import deployment_status
-from wan_tui.core.validation.deployment import deployment_findings
+from wan_tui.core.runtime.validator import validate
+from wan_tui.core.validation.deployment import judge_deployment
+from wan_tui.core.validation.environment import judge_room
+from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.validation.request import check_output, normalise
 from wan_tui.core.words import JobFailureReason, JobState, LoadFailureReason, LoadState, UnloadCause, Verdict
 
@@ -48,8 +51,9 @@ class Manager:
         self._changed = changed
         self._estimator = Estimator(history)
         self._checkpoints: Mapping[str, Path | None] = {}
+        self.validation_due = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.queue = JobQueue()
+        self.queue = JobQueue(settings.limits.max_queued_jobs)
         unassessed = Compatibility(verdict=Verdict.UNKNOWN, reason="the hardware has not been read yet")
         self._deployments = {
             name: Deployment(
@@ -75,19 +79,38 @@ class Manager:
 
     def assess(self, hardware: HardwareSample, host: HostSample, checkpoints: Mapping[str, Path | None]) -> None:
         """Judge every deployment against fresh samples."""
-        self._checkpoints = checkpoints
+        if checkpoints != self._checkpoints:
+            self._checkpoints = checkpoints
+            self.validation_due.set()
         self._estimator.look_at(hardware, host)
+        visible = within_limits(hardware, self._settings.limits)
         own = [d.worker.pid for d in self._deployments.values() if d.worker]
         for deployment in self._deployments.values():
             wanted = deployment.settings
             if deployment.plan is not None and deployment.worker is not None:
                 # A running worker stays where it is: judge that device, not the one that a new load would get.
                 wanted = wanted.model_copy(update={"device": deployment.plan.device})
-            deployment.compatibility = assess(deployment.model, wanted, hardware, host, own)
-            deployment.findings = deployment_findings(
-                deployment.name, deployment.model, deployment.compatibility, checkpoints.get(deployment.name)
-            )
+            deployment.compatibility = assess(deployment.model, wanted, visible, host, own)
+            deployment.judgement = self._judge(deployment, checkpoints.get(deployment.name), host)
         self._changed()
+
+    @staticmethod
+    def _judge(deployment: Deployment, checkpoint: Path | None, host: HostSample) -> Judgement:
+        """What changes with the hardware, judged now; the rest as it was when it was last validated."""
+        where, model, found = f"deployment {deployment.name}", deployment.model, deployment.compatibility
+        has_weights = checkpoint is not None or model.weights == "pocket"
+        hardware = judge_deployment(where, model, found, checkpoint, wanted_loaded=deployment.wanted_loaded)
+        room = judge_room(where, model, found, has_weights=has_weights, host=host)
+        return hardware + room + deployment.validation.judgement
+
+    async def validate(self, driver: DriverStatus, host: HostSample) -> None:
+        """Evaluate every rule for every deployment; what takes a disk is done in a thread."""
+        self.validation_due.clear()
+        for deployment in self._deployments.values():
+            checkpoint = self._checkpoints.get(deployment.name)
+            await validate(deployment, checkpoint, self._settings.limits, driver, host, self._log)
+            deployment.judgement = self._judge(deployment, checkpoint, host)
+            self._changed()
 
     def load_wanted(self) -> None:
         """Load what the configuration wants loaded; what cannot run is ``failed`` with the reason."""
@@ -119,7 +142,7 @@ class Manager:
     async def generate(self, request: GenerationRequest) -> str:
         """Queue a request and return the job's id; loads the deployment if it is not. Raises WanTuiError."""
         deployment = self._find(request.deployment)
-        normalised, notices = normalise(request, deployment.model)
+        normalised, notices = normalise(request, deployment.model, self._settings.limits)
         if deployment.state is not LoadState.LOADED:
             self._refuse_what_cannot_run(deployment)
         await asyncio.to_thread(self._check_output, request.output)

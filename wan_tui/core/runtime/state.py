@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from wan_tui.core.planning.plan import Compatibility, GenerationRequest, StageSeconds, TimeEstimate
+from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest, StageSeconds, TimeEstimate
 from wan_tui.core.validation.findings import Finding
 from wan_tui.core.words import JobFailureReason, JobState, LoadState, Phase
 
@@ -115,6 +115,30 @@ class WorkerStatus:
     cuda_version: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SkippedRule:
+    """A validation rule that could not be evaluated, and why."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationStatus:
+    """How the validation rules came out for a deployment, and when all of them were last evaluated.
+
+    ``failed`` has a finding for each code. ``failed_runs`` are runs that could not be completed.
+    """
+
+    passed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    skipped: tuple[SkippedRule, ...] = ()
+    runs: int = 0
+    failed_runs: int = 0
+    last_run_at: float | None = None
+    last_duration_seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentStatus:
     """One deployment now: what is wanted, what is, what would be."""
@@ -127,7 +151,9 @@ class DeploymentStatus:
     state_changed_at: float
     compatibility: Compatibility
     totals: DeploymentTotals
+    defaults: Clip
     findings: tuple[Finding, ...] = ()
+    validation: ValidationStatus = field(default_factory=ValidationStatus)
     failure: str | None = None
     load_stage: str | None = None
     load_progress_ratio: float | None = None

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.runtime.deployment import Deployment
-from wan_tui.core.runtime.state import DeploymentStatus, Job
-from wan_tui.core.words import Phase
+from wan_tui.core.runtime.state import DeploymentStatus, Job, SkippedRule, ValidationStatus
+from wan_tui.core.words import Outcome, Phase
 
 
 def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Job | None) -> DeploymentStatus:
@@ -18,7 +19,9 @@ def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Jo
         state_changed_at=deployment.state_changed_at,
         compatibility=deployment.compatibility,
         totals=deployment.tallies.frozen(),
-        findings=deployment.findings,
+        defaults=default_clip(deployment.model, deployment.settings.defaults),
+        findings=deployment.judgement.findings,
+        validation=validation_status(deployment),
         failure=deployment.failure,
         load_stage=deployment.load_stage,
         load_progress_ratio=deployment.load_progress_ratio,
@@ -30,4 +33,18 @@ def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Jo
         last_load_seconds=deployment.last_load_seconds,
         last_generation_seconds=deployment.last_generation_seconds,
         last_estimated_seconds=deployment.last_estimated_seconds,
+    )
+
+
+def validation_status(deployment: Deployment) -> ValidationStatus:
+    """How each rule came out, of the last validation and of the last poll together."""
+    outcomes, validation = deployment.judgement.outcomes, deployment.validation
+    return ValidationStatus(
+        passed=tuple(rule.code for rule in outcomes if rule.outcome is Outcome.PASSED),
+        failed=tuple(rule.code for rule in outcomes if rule.outcome is Outcome.FAILED),
+        skipped=tuple(SkippedRule(rule.code, rule.reason) for rule in outcomes if rule.outcome is Outcome.SKIPPED),
+        runs=validation.runs,
+        failed_runs=validation.failed_runs,
+        last_run_at=validation.last_run_at,
+        last_duration_seconds=validation.last_duration_seconds,
     )

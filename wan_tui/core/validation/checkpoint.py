@@ -11,10 +11,11 @@ from typing import Any
 from wan_tui.core.catalog import Component, Model
 from wan_tui.core.catalog.checkpoints import INDEX
 from wan_tui.core.validation.checkpoint_files import CheckpointFolder
-from wan_tui.core.validation.checkpoint_weights import PICKLES, Weights, check_weights, same_weights
+from wan_tui.core.validation.checkpoint_weights import Weights, check_weights, same_weights
 from wan_tui.core.validation.findings import Finding, worst_first
 from wan_tui.core.validation.rulebook import finding
 from wan_tui.core.validation.safetensors_header import Fault, show
+from wan_tui.core.validation.tensor_comparison import PICKLES
 
 # What the class takes when config.json does not say; a key absent here must be written.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -56,7 +57,7 @@ def check_checkpoint(folder: Path, model: Model) -> tuple[Finding, ...]:
     weights: dict[str, Weights] = {}
     for role, component in model.components:
         entry = index.get(role)
-        if not _present(entry):
+        if not is_present(entry):
             code = "WAN405" if role == "transformer_2" else "WAN407"
             findings.append(finding(code, INDEX, f"no {role}, which {model.id} needs"))
             continue
@@ -71,19 +72,26 @@ def check_checkpoint(folder: Path, model: Model) -> tuple[Finding, ...]:
     return worst_first(findings)
 
 
-def _present(entry: Any) -> bool:
+def is_present(entry: Any) -> bool:
+    """Whether ``entry`` of model_index.json names a component."""
     return entry is not None and not (isinstance(entry, list) and all(part is None for part in entry))
 
 
-def _pipeline(index: Mapping[str, Any], model: Model) -> list[Finding]:
-    allowed = ["WanImageToVideoPipeline"] if model.task.needs_image else ["WanPipeline"]
+def pipeline_classes(model: Model) -> list[str]:
+    """The diffusers pipelines that ``model`` may be published for."""
+    classes = ["WanImageToVideoPipeline"] if model.task.needs_image else ["WanPipeline"]
     if model.task.takes_image and not model.task.needs_image:
-        allowed.append("WanImageToVideoPipeline")
+        classes.append("WanImageToVideoPipeline")
+    return classes
+
+
+def _pipeline(index: Mapping[str, Any], model: Model) -> list[Finding]:
+    allowed = pipeline_classes(model)
     findings = []
     if index.get("_class_name") not in allowed:
         message = f"_class_name is {show(index.get('_class_name'))}, {model.id} needs {' or '.join(allowed)}"
         findings.append(finding("WAN403", INDEX, message))
-    if model.experts == 1 and _present(index.get("transformer_2")):
+    if model.experts == 1 and is_present(index.get("transformer_2")):
         findings.append(finding("WAN405", INDEX, f"names a transformer_2; {model.id} has one transformer"))
     return findings
 
@@ -105,7 +113,7 @@ def _side_files(files: CheckpointFolder, index: Mapping[str, Any]) -> list[Findi
     findings = []
     for role, name in (("scheduler", "scheduler_config.json"), ("tokenizer", "tokenizer_config.json")):
         where = f"{role}/{name}"
-        if not _present(index.get(role)):
+        if not is_present(index.get(role)):
             findings.append(finding("WAN407", INDEX, f"no {role}"))
             continue
         try:

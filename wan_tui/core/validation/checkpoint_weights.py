@@ -1,7 +1,6 @@
 """The weight files of one component: what would be loaded, and whether it is what the architecture needs."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,12 +19,8 @@ from wan_tui.core.validation.safetensors_header import (
     read_regular,
     show,
 )
+from wan_tui.core.validation.tensor_comparison import PICKLES, check_dtypes, compare_tensors, some
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_PLAIN = {"F32", "F16", "BF16"}
-_NARROW = {"F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
-# Enough to name a pattern, few enough to read.
-_NAMED = 3
 _SHARD_LIMIT = 256
 _SAMPLES, _SAMPLE_BYTES = 16, 16 << 10
 
@@ -86,7 +81,7 @@ def _shards(
     prefers_single = component.class_name == "UMT5EncoderModel" and single in names
     pickles = [name for name in names if name.lower().endswith(PICKLES)]
     if pickles and (single in names or has_index):
-        weights.add("WAN411", role, f"{_some(pickles)} beside the safetensors files")
+        weights.add("WAN411", role, f"{some(pickles)} beside the safetensors files")
     if has_index and not prefers_single:
         mapping = _weight_map(folder.json(index_file))
         return sorted(set(mapping.values())), mapping
@@ -94,7 +89,7 @@ def _shards(
         return [single], None
     weights.complete = False
     if pickles:
-        weights.add("WAN410", role, f"only {_some(pickles)}, no {single}")
+        weights.add("WAN410", role, f"only {some(pickles)}, no {single}")
     else:
         weights.add("WAN408", role, f"neither {single} nor its index is there")
     return [], None
@@ -139,7 +134,7 @@ def _read(folder: CheckpointFolder, role: str, shards: list[str], weights: Weigh
             held[shard] = header.tensors
             weights.files.append((path, header))
     if missing:
-        weights.add("WAN408", role, f"{len(missing)} of {len(shards)} files missing: {_some(missing)}")
+        weights.add("WAN408", role, f"{len(missing)} of {len(shards)} files missing: {some(missing)}")
     weights.complete = weights.complete and len(held) == len(shards)
     return held
 
@@ -159,44 +154,18 @@ def _check_index(
     where = _index_name(role, component)
     absent = [name for name in index if name not in homes]
     if twice:
-        weights.add("WAN415", where, f"{len(twice)} tensors in two shards: {_some(twice)}")
+        weights.add("WAN415", where, f"{len(twice)} tensors in two shards: {some(twice)}")
     elif astray or absent:
-        parts = [f"{len(astray)} tensors are not where it says: {_some(astray)}"] if astray else []
-        parts += [f"{len(absent)} tensors that it lists are in no shard: {_some(absent)}"] if absent else []
+        parts = [f"{len(astray)} tensors are not where it says: {some(astray)}"] if astray else []
+        parts += [f"{len(absent)} tensors that it lists are in no shard: {some(absent)}"] if absent else []
         weights.add("WAN415", where, "; ".join(parts))
 
 
 def _check_tensors(role: str, component: Component, held: dict[str, dict[str, Tensor]], weights: Weights) -> None:
     tensors = {name: tensor for shard in held.values() for name, tensor in shard.items()}
-    expected = expected_tensors(component)
-    aliases = ALIASES.get(component.class_name, {})
-    tied = {**aliases, **{target: alias for alias, target in aliases.items()}}
-    missing = [name for name in expected if name not in tensors and tied.get(name) not in tensors]
-    unknown = [name for name in tensors if name not in expected]
-    misshapen = [name for name in expected if name in tensors and tensors[name].shape != expected[name]]
-    if missing:
-        weights.add("WAN416", role, f"{len(missing)} of {len(expected)} tensors missing: {_some(missing)}")
-    if unknown:
-        weights.add("WAN417", role, f"{len(unknown)} tensors that {component.class_name} lacks: {_some(unknown)}")
-    if misshapen:
-        shapes = ", ".join(
-            f"{name} is {show(list(tensors[name].shape))} instead of {list(expected[name])}"
-            for name in misshapen[:_NAMED]
-        )
-        weights.add("WAN418", role, f"{len(misshapen)} tensors of another shape: {shapes}")
-    foreign = [name for name in expected if name in tensors and tensors[name].dtype not in _PLAIN | _NARROW]
-    if foreign:
-        kinds = ", ".join(sorted({tensors[name].dtype for name in foreign}))
-        weights.add("WAN419", role, f"{len(foreign)} tensors are {kinds}: {_some(foreign)}")
-    narrow = [name for name in expected if name in tensors and tensors[name].dtype in _NARROW]
-    if narrow:
-        weights.add("WAN420", role, f"{len(narrow)} tensors are stored as 8-bit floats")
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(show(name).strip("'") for name in names[:_NAMED]) + more
+    expected, name = expected_tensors(component), component.class_name
+    weights.findings += compare_tensors(role, name, expected, tensors, ALIASES.get(name))
+    weights.findings += check_dtypes(role, expected, tensors)
 
 
 def _same_file(first: tuple[Path, Header], second: tuple[Path, Header]) -> bool:

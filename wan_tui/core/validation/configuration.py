@@ -18,7 +18,9 @@ from wan_tui.core.config.problems import Edit, Kind, Problem, dotted, nearest, s
 from wan_tui.core.config.settings import Settings, known_keys, scalar_keys
 from wan_tui.core.errors import UsageError
 from wan_tui.core.validation.findings import Finding, worst_first
+from wan_tui.core.validation.judgement import Judgement, codes_of, judged
 from wan_tui.core.validation.rulebook import finding
+from wan_tui.core.validation.rulebook.rules import Group
 
 MAX_BYTES = 4 << 20
 
@@ -69,6 +71,27 @@ def check_environment(environment: Mapping[str, str] | None = None) -> tuple[Fin
         fix = f"did you mean {', '.join(near)}? else unset it" if near else None
         found.append(finding("WAN110", dotted([name]), "no setting has this variable", fix))
     return worst_first(found)
+
+
+def judge_configuration(file: Path | None) -> Judgement:
+    """The configuration rules for ``file`` (None: the built-in default) and for the environment.
+
+    Raises UsageError when the file does not exist.
+    """
+    of_environment = check_environment()
+    if file is None:
+        codes = [code for code in codes_of(Group.CONFIGURATION) if code not in ("WAN110", "WAN111")]
+        return judged(Group.CONFIGURATION, of_environment, dict.fromkeys(codes, "no configuration file"))
+    if not file.exists():
+        raise UsageError(f"configuration file {file} does not exist")
+    older = [code for code in codes_of(Group.CONFIGURATION) if code >= "WAN120"]
+    newer = ["WAN102", "WAN103", "WAN104"]
+    skipped = (
+        dict.fromkeys(newer, "the file is an older config.json")
+        if is_legacy(file)
+        else dict.fromkeys(older, "only for an older config.json")
+    )
+    return judged(Group.CONFIGURATION, [*of_environment, *check_configuration(file)], skipped)
 
 
 def diagnose(file: Path) -> Diagnosis:

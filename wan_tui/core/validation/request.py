@@ -2,54 +2,109 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from wan_tui.core.catalog import Model
+from wan_tui.core.config.settings import LimitSettings
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.planning.plan import MAX_SEED, GenerationRequest
+from wan_tui.core.validation.findings import Finding
+from wan_tui.core.validation.rulebook import finding
+from wan_tui.core.words import Severity
 
 MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 
 
-def normalise(request: GenerationRequest, model: Model) -> tuple[GenerationRequest, tuple[str, ...]]:
+def normalise(
+    request: GenerationRequest, model: Model, limits: LimitSettings | None = None
+) -> tuple[GenerationRequest, tuple[str, ...]]:
     """The request as the model will run it, and a notice for each value that changed.
 
     Frames are rounded to 4k+1, width and height to the model's multiple (to the nearest, halves up).
     Raises UsageError for values that no rounding can mend.
     """
-    _at_least_one(request, "width", "height", "frames", "steps")
-    multiple = model.size_multiple
-    width, height = _nearest(request.width, multiple, 0), _nearest(request.height, multiple, 0)
-    frames = _nearest(request.frames, 4, 1)
-    notices = [
-        f"{name} {before} rounded to {after} ({rule})"
-        for name, before, after, rule in (
-            ("width", request.width, width, f"{model.id} takes multiples of {multiple}"),
-            ("height", request.height, height, f"{model.id} takes multiples of {multiple}"),
-            ("frames", request.frames, frames, "clips have 4k+1 frames"),
-        )
-        if before != after
-    ]
-    if width * height > model.max_pixels:
-        raise UsageError(
-            f"size {width}x{height} is {width * height} pixels: {model.id} makes at most {model.max_pixels} "
-            f"(its default is {model.default_size[0]}x{model.default_size[1]})"
-        )
-    if frames > model.max_frames:
-        raise UsageError(f"frames {frames}: {model.id} makes at most {model.max_frames}")
-    if request.steps > MAX_STEPS:
-        raise UsageError(
-            f"steps {request.steps}: at most {MAX_STEPS} (the default of {model.id} is {model.default_steps})"
-        )
+    findings = request_findings(request, model, limits)
+    for found in findings:
+        if found.severity is Severity.ERROR:
+            raise UsageError(found.message)
+    rounded = dataclasses.replace(
+        request,
+        width=model.nearest_side(request.width),
+        height=model.nearest_side(request.height),
+        frames=model.nearest_frames(request.frames),
+    )
+    return rounded, tuple(found.message for found in findings)
+
+
+def request_findings(
+    request: GenerationRequest, model: Model, limits: LimitSettings | None = None
+) -> tuple[Finding, ...]:
+    """What is wrong with ``request`` for ``model``, and what will be rounded, in the order of the form."""
+    return tuple(_findings(request, model, limits or LimitSettings()))
+
+
+def _findings(request: GenerationRequest, model: Model, limits: LimitSettings) -> Iterator[Finding]:
+    def broken(code: str, message: str) -> Finding:
+        return finding(code, f"request to {request.deployment}", message)
+
+    too_small = [name for name in ("width", "height", "frames", "steps") if getattr(request, name) < 1]
+    for name in too_small:
+        yield broken("WAN201", f"{name} {getattr(request, name)}: must be at least 1")
+    if not too_small:
+        yield from _shape(request, model, limits)
     if not 0 <= request.seed <= MAX_SEED:
-        raise UsageError(f"seed {request.seed}: must be between 0 and {MAX_SEED}")
+        yield broken("WAN207", f"seed {request.seed}: must be between 0 and {MAX_SEED}")
     if not 0 <= request.guidance <= MAX_GUIDANCE:  # also refuses nan
-        raise UsageError(f"guidance {request.guidance}: must be between 0 and {MAX_GUIDANCE:g}")
+        yield broken("WAN208", f"guidance {request.guidance}: must be between 0 and {MAX_GUIDANCE:g}")
     if not request.prompt.strip():
-        raise UsageError("the prompt is empty: say what to generate")
-    _check_image(request, model)
-    return dataclasses.replace(request, width=width, height=height, frames=frames), tuple(notices)
+        yield broken("WAN209", "the prompt is empty: say what to generate")
+    if request.image is None:
+        if model.task.needs_image:
+            yield broken("WAN210", f"{model.id} makes a video from a picture: give an image")
+    elif not model.task.takes_image:
+        yield broken("WAN211", f"image {request.image}: {model.id} takes only text; leave the image out")
+    elif not _is_file(request.image):
+        yield broken("WAN212", f"image {request.image}: no such file")
+
+
+def _shape(request: GenerationRequest, model: Model, limits: LimitSettings) -> Iterator[Finding]:
+    def broken(code: str, message: str) -> Finding:
+        return finding(code, f"request to {request.deployment}", message)
+
+    width, height = model.nearest_side(request.width), model.nearest_side(request.height)
+    frames = model.nearest_frames(request.frames)
+    multiple = f"{model.id} takes multiples of {model.size_multiple}"
+    for name, before, after in (("width", request.width, width), ("height", request.height, height)):
+        if before != after:
+            yield broken("WAN202", f"{name} {before} rounded to {after} ({multiple})")
+    if frames != request.frames:
+        yield broken("WAN203", f"frames {request.frames} rounded to {frames} (clips have 4k+1 frames)")
+    pixels = width * height
+    if pixels > model.max_pixels:
+        default = f"its default is {model.default_size[0]}x{model.default_size[1]}"
+        most = f"{model.id} makes at most {model.max_pixels} ({default})"
+        yield broken("WAN204", f"size {width}x{height} is {pixels} pixels: {most}")
+    if frames > model.max_frames:
+        yield broken("WAN205", f"frames {frames}: {model.id} makes at most {model.max_frames}")
+    if request.steps > MAX_STEPS:
+        usual = f"the default of {model.id} is {model.default_steps}"
+        yield broken("WAN206", f"steps {request.steps}: at most {MAX_STEPS} ({usual})")
+    for name, value, most_allowed in (
+        ("pixels", pixels, limits.max_pixels),
+        ("frames", frames, limits.max_frames),
+        ("steps", request.steps, limits.max_steps),
+    ):
+        if most_allowed is not None and value > most_allowed:
+            yield broken("WAN213", f"{name} {value}: the configuration allows {most_allowed} (limits.max_{name})")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def check_output(path: Path) -> None:
@@ -66,27 +121,3 @@ def check_output(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise WanTuiError(f"output {path}: cannot write in {folder}: {error.strerror}") from None
-
-
-def _at_least_one(request: GenerationRequest, *names: str) -> None:
-    for name in names:
-        value = getattr(request, name)
-        if value < 1:
-            raise UsageError(f"{name} {value}: must be at least 1")
-
-
-def _nearest(value: int, multiple: int, offset: int) -> int:
-    """The nearest number of the form ``k * multiple + offset`` that is at least 1."""
-    steps = (value - offset + multiple // 2) // multiple
-    return max(steps * multiple + offset, multiple if offset == 0 else offset)
-
-
-def _check_image(request: GenerationRequest, model: Model) -> None:
-    if request.image is None:
-        if model.task.needs_image:
-            raise UsageError(f"{model.id} makes a video from a picture: give an image")
-        return
-    if not model.task.takes_image:
-        raise UsageError(f"image {request.image}: {model.id} takes only text; leave the image out")
-    if not Path(request.image).is_file():
-        raise UsageError(f"image {request.image}: no such file")

@@ -127,11 +127,10 @@ class GenerateScreen(BaseScreen):
     def _fill(self, snapshot: Snapshot) -> None:
         name = self._choice.value
         deployment = snapshot.deployment(name) if name else None
-        model = snapshot.model(deployment.model) if deployment else None
-        if model is None or self._filled_for == name:
+        if deployment is None or self._filled_for == name:
             return
         self._filled_for = name
-        for field, value in form.defaults(model).items():
+        for field, value in form.defaults(deployment.defaults).items():
             self._inputs[field].value = value
 
     @on(Choice.Changed)

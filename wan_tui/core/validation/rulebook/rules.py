@@ -16,13 +16,18 @@ class Group(StrEnum):
 
     HARDWARE = "hardware"  # WAN0xx
     CONFIGURATION = "configuration"  # WAN1xx
+    REQUEST = "request"  # WAN2xx
     CATALOGUE = "catalogue"  # WAN3xx
     CHECKPOINT = "checkpoint"  # WAN4xx
+    ENVIRONMENT = "environment"  # WAN5xx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """``looks_at`` and ``why`` are sentences; ``fix`` is what to do when no finding knows better."""
+    """``looks_at`` and ``why`` are sentences; ``fix`` is what to do when no finding knows better.
+
+    ``needs`` names rules without which this one cannot be evaluated.
+    """
 
     code: str
     group: Group
@@ -30,6 +35,7 @@ class Rule:
     looks_at: str
     why: str
     fix: str
+    needs: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -39,7 +45,8 @@ def rules() -> dict[str, Rule]:
     for group in Group:
         text = resources.files(__package__).joinpath(f"{group}.toml").read_text("utf-8")
         for code, entry in tomllib.loads(text).items():
-            found[code] = Rule(code=code, group=group, **{**entry, "severity": Severity(entry["severity"])})
+            typed = {"severity": Severity(entry["severity"]), "needs": tuple(entry.get("needs", ()))}
+            found[code] = Rule(code=code, group=group, **{**entry, **typed})
     return dict(sorted(found.items()))
 
 

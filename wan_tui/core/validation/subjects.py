@@ -1,0 +1,54 @@
+"""What is judged by which rules: a model, a deployment."""
+
+from pathlib import Path
+
+from wan_tui.core.catalog import Model
+from wan_tui.core.config.settings import LimitSettings, RequestDefaults
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.plan import Clip, GenerationRequest
+from wan_tui.core.validation.catalogue import catalogue_findings
+from wan_tui.core.validation.checkpoint import check_checkpoint
+from wan_tui.core.validation.judgement import Judgement, judged, not_judged
+from wan_tui.core.validation.request import request_findings
+from wan_tui.core.validation.rulebook.rules import Group
+from wan_tui.core.validation.transformer_file import check_transformer_file, is_transformer_file
+
+# What only a real request can tell: its prompt, its seed, its picture.
+_OF_A_REQUEST = ("WAN207", "WAN209", "WAN210", "WAN211", "WAN212")
+
+
+def judge_model(
+    model: Model,
+    *,
+    name: str | None = None,
+    defaults: RequestDefaults | None = None,
+    limits: LimitSettings | None = None,
+) -> Judgement:
+    """Catalogue entry of ``model``, and the request that is made of ``defaults``."""
+    clip = default_clip(model, defaults)
+    return judged(Group.CATALOGUE, catalogue_findings(model)) + _judge_defaults(name or model.id, model, clip, limits)
+
+
+def judge_checkpoint(model: Model, checkpoint: Path | None) -> Judgement:
+    """Folder or transformer file ``checkpoint`` of ``model``; reads headers only."""
+    if checkpoint is None and model.weights == "pocket":
+        return not_judged(Group.CHECKPOINT, "built in: there is no checkpoint")
+    if checkpoint is None:
+        return not_judged(Group.CHECKPOINT, "no checkpoint on this host")
+    check = check_transformer_file if is_transformer_file(checkpoint) else check_checkpoint
+    return judged(Group.CHECKPOINT, check(checkpoint, model))
+
+
+def _judge_defaults(name: str, model: Model, clip: Clip, limits: LimitSettings | None) -> Judgement:
+    request = GenerationRequest(
+        deployment=name,
+        prompt="as given",
+        width=clip.width,
+        height=clip.height,
+        frames=clip.frames,
+        steps=clip.steps,
+        guidance=clip.guidance,
+        seed=0,
+    )
+    findings = [found for found in request_findings(request, model, limits) if found.code not in _OF_A_REQUEST]
+    return judged(Group.REQUEST, findings, dict.fromkeys(_OF_A_REQUEST, "told when there is a request"))
