@@ -19,7 +19,7 @@ from wan_tui.core.planning.compatibility import assess, assess_ladder
 from wan_tui.core.planning.memory import GIB
 from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
 from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
-from wan_tui.core.words import OffloadMode, Precision, Severity, Verdict
+from wan_tui.core.words import Feature, OffloadMode, Precision, Severity, Verdict
 
 Answer = dict[str, Any]
 Result = TypeVar("Result")
@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 # Cards that operators name when they ask "will it fit": memory in GiB.
 HARDWARE_PROFILES = {"rtx-4080": ("NVIDIA GeForce RTX 4080", 16), "rtx-3080": ("NVIDIA GeForce RTX 3080", 10)}
 HARDWARE_PROFILES |= {"low-vram": ("8 GiB card", 8), "h100-80gb": ("NVIDIA H100 80GB HBM3", 80)}
+
+_PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
 
 # The same question without the host's limits: enough memory for every weight.
 _AMPLE_HOST_BYTES = 1024 * GIB
@@ -108,7 +110,7 @@ class ModelManager:
             "requirements": {
                 "min_vram_gb": _gib(min(memory.peak_bytes for _, memory in ladder)),
                 "estimated_vram_gb": _gib(ladder[0][1].peak_bytes),
-                "supported_precisions": [precision.value for precision in Precision],
+                "supported_precisions": [*_precisions(entry)],
                 "basis": ladder[0][1].basis.value,
             },
             "hardware_profiles": {name: _profile(entry, *card) for name, card in HARDWARE_PROFILES.items()},
@@ -184,10 +186,11 @@ class ModelManager:
             },
             "hardware_requirements": self.get_wan_model_capabilities(entry.id)["requirements"],
             "optimization_features": {
-                **{f"supports_{precision.value}": True for precision in Precision},
-                "supports_cpu_offload": True,
-                "supports_sequential_cpu_offload": True,
-                "supports_vae_tiling": True,
+                **{f"supports_{name}": name in _precisions(entry) for name in _PRECISIONS},
+                **{f"supports_{feature.value}": feature in entry.features for feature in Feature},
+                "supports_cpu_offload": Feature.MODEL_OFFLOAD in entry.features,
+                "supports_sequential_cpu_offload": Feature.SEQUENTIAL_OFFLOAD in entry.features,
+                "supports_attention_slicing": False,  # the Wan transformers cannot
             },
         }
 
@@ -237,6 +240,12 @@ class ModelManager:
 
     def _checkpoint(self, entry: Model) -> Path | None:
         return find_checkpoint(entry, self._settings.paths.models)
+
+
+def _precisions(entry: Model) -> dict[str, None]:
+    """What a user calls a precision: number formats to compute in and to store in, without the GGUF types."""
+    names = [*entry.precisions, *(kind for kind in entry.quantizations if not kind.is_gguf)]
+    return dict.fromkeys(name.value for name in names)
 
 
 def _on_card(entry: Model, name: str, gib: float) -> Compatibility:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tests.benchmarks.fitting import Comparison, Score, in_sample, leave_one_out
+from tests.benchmarks.fitting import MEMORY_LEVELS, SECONDS_LEVELS, Comparison, Score, in_sample, leave_one_out
 from tests.benchmarks.phases import predicted_peak, stored_bytes
 from tests.benchmarks.published import Published, published_rows
 from tests.benchmarks.seconds import half_of_peak_seconds, predicted_seconds, within_interval
@@ -71,12 +71,13 @@ def memory_comparisons() -> list[Comparison]:
 def report(quantity: str) -> Report:
     """Score ``seconds`` or ``memory``."""
     comparisons = seconds_comparisons() if quantity == "seconds" else memory_comparisons()
+    levels = SECONDS_LEVELS if quantity == "seconds" else MEMORY_LEVELS
     ways = {
         "nothing fitted": comparisons,
-        "fitted in sample": in_sample(comparisons),
-        "a row left out": leave_one_out(comparisons, lambda row: row.id),
-        "a source left out": leave_one_out(comparisons, lambda row: row.source),
-        "a repository left out": leave_one_out(comparisons, lambda row: row.source_repository),
+        "fitted in sample": in_sample(comparisons, levels),
+        "a row left out": leave_one_out(comparisons, levels, lambda row: row.id),
+        "a source left out": leave_one_out(comparisons, levels, lambda row: row.source),
+        "a repository left out": leave_one_out(comparisons, levels, lambda row: row.source_repository),
     }
     engines = dict.fromkeys(comparison.row.engine for comparison in comparisons)
     return Report(

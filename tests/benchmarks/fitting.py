@@ -1,8 +1,8 @@
 """Factors between what is modelled and what engines were seen to do, shrunk level by level; and their scores.
 
 A factor is the median of log(observed / predicted) of the rows of a level, less what the levels above explain, drawn
-towards zero as if two more rows had shown nothing: global, then what is computed with (quantization, caches), then the
-engine, then the engine on one GPU. They judge the model, they are no part of the product.
+towards zero as if two more rows had shown nothing: first all rows, then coarse classes, then the engine, then the
+engine in one circumstance. They judge the model, they are no part of the product.
 """
 
 import math
@@ -15,11 +15,21 @@ from tests.benchmarks.published import Published
 
 SHRINKAGE_ROWS = 2.0
 
-_LEVELS: tuple[Callable[[Published], str], ...] = (
+Level = Callable[[Published], str]
+
+# What can shift a time: what is computed with (quantization, caches), whose code, on which card.
+SECONDS_LEVELS: tuple[Level, ...] = (
     lambda _: "",
     lambda row: row.quantization_class,
     lambda row: row.engine,
     lambda row: f"{row.engine} on {row.gpu.label if row.gpu else '?'}",
+)
+# What can shift a peak: what stays on the device, whose code, and both; the card does not matter.
+MEMORY_LEVELS: tuple[Level, ...] = (
+    lambda _: "",
+    lambda row: row.plan.offload,
+    lambda row: row.engine,
+    lambda row: f"{row.engine} {row.plan.offload} {row.gpus > 1}",
 )
 
 
@@ -59,11 +69,11 @@ class Score:
 Factors = tuple[dict[str, float], ...]
 
 
-def fit(comparisons: Sequence[Comparison]) -> Factors:
+def fit(comparisons: Sequence[Comparison], levels: Sequence[Level]) -> Factors:
     """Shrunk log factors, one table per level."""
     left = [math.log(comparison.observed / comparison.predicted) for comparison in comparisons]
     tables: list[dict[str, float]] = []
-    for level in _LEVELS:
+    for level in levels:
         groups: dict[str, list[float]] = defaultdict(list)
         for comparison, value in zip(comparisons, left, strict=True):
             groups[level(comparison.row)].append(value)
@@ -75,22 +85,22 @@ def fit(comparisons: Sequence[Comparison]) -> Factors:
     return tuple(tables)
 
 
-def apply(factors: Factors, comparison: Comparison) -> Comparison:
+def apply(factors: Factors, comparison: Comparison, levels: Sequence[Level]) -> Comparison:
     """The comparison corrected by what is known of its levels."""
-    log = sum(table.get(level(comparison.row), 0.0) for table, level in zip(factors, _LEVELS, strict=True))
+    log = sum(table.get(level(comparison.row), 0.0) for table, level in zip(factors, levels, strict=True))
     return comparison.times(math.exp(log))
 
 
-def in_sample(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def in_sample(comparisons: Sequence[Comparison], levels: Sequence[Level]) -> list[Comparison]:
     """Every row corrected by factors that saw it."""
-    factors = fit(comparisons)
-    return [apply(factors, comparison) for comparison in comparisons]
+    factors = fit(comparisons, levels)
+    return [apply(factors, comparison, levels) for comparison in comparisons]
 
 
-def leave_one_out(comparisons: Sequence[Comparison], group: Callable[[Published], str]) -> list[Comparison]:
+def leave_one_out(comparisons: Sequence[Comparison], levels: Sequence[Level], group: Level) -> list[Comparison]:
     """Every row corrected by factors that saw no row of its group."""
     corrected = []
     for held in dict.fromkeys(group(comparison.row) for comparison in comparisons):
-        factors = fit([comparison for comparison in comparisons if group(comparison.row) != held])
-        corrected += [apply(factors, one) for one in comparisons if group(one.row) == held]
+        factors = fit([comparison for comparison in comparisons if group(comparison.row) != held], levels)
+        corrected += [apply(factors, one, levels) for one in comparisons if group(one.row) == held]
     return corrected

@@ -1,7 +1,7 @@
 """What the memory model says about a published row, before any factor is fitted: the largest of three phases.
 
-``phases_of`` reckons weights by quantization and activations per token itself; as soon as ``estimate_memory`` knows
-quantization and group offload, it can take this one's place for the diffusers rows.
+``phases_of`` says what other engines than diffusers keep on the device while they compute, with the activations that
+were profiled on the modules of diffusers; for the diffusers rows ``estimate_memory`` can take its place.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tests.benchmarks.published import CLIP_BYTES, Published
 from wan_tui.core.catalog import Component, Model, load_catalogue
 from wan_tui.core.catalog.efficiency import load_efficiency
-from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, STITCHED_BYTES_PER_PIXEL, TILE_PIXELS
+from wan_tui.core.planning.activations import decode_bytes, denoise_bytes, text_encode_bytes
+from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES
 from wan_tui.core.words import OffloadMode, Precision, Quantization
 
 # The caching allocator leaves 5 to 15 % of what is computed with in fragments.
@@ -39,33 +40,36 @@ def stored_bytes(row: Published) -> float:
 
 def phases_of(row: Published) -> tuple[Phase, Phase, Phase]:
     """Text encoding, denoising, decoding: weights that are resident, and what is computed with them."""
-    clip, model = row.clip, row.model
+    model = row.model
     expert, text, vae = _expert(row), _text(row), _vae(row) + _image_encoder(row)
-    tokens = model.tokens(clip.width, clip.height, clip.frames) / row.gpus
-    activations = tokens * _bytes_per_token(row) * row.plan.batch
+    prompt, activations = text_encode_bytes(model), _denoise(row)
     if "SDP" in row.offload_note:
         resident = _sharded(row) + vae
-        return Phase(resident, 0.0), Phase(resident, activations), Phase(resident, _decode(row))
+        return Phase(resident, prompt), Phase(resident, activations), Phase(resident, _decode(row))
     if row.plan.offload is OffloadMode.NONE:
         resident = expert * model.experts + vae + (0.0 if row.plan.text_encoder_on_cpu or _moves_text(row) else text)
-        return Phase(resident, 0.0), Phase(resident, activations), Phase(resident, _decode(row))
+        return Phase(resident, prompt), Phase(resident, activations), Phase(resident, _decode(row))
     encoding = 0.0 if row.plan.text_encoder_on_cpu else text
     if row.plan.offload is OffloadMode.MODEL:
-        return Phase(encoding, 0.0), Phase(expert, activations), Phase(vae, _decode(row))
+        return Phase(encoding, prompt), Phase(expert, activations), Phase(vae, _decode(row))
     layers = model.transformer.config["num_layers"]
     kept = {"block-0.8": 0.2}.get(row.offload_note, BLOCKS_RESIDENT / layers)
     if row.plan.offload is not OffloadMode.GROUP_BLOCK:
         kept = 1 / layers
     layered_text = encoding / model.text_encoder.config["num_layers"] * 4
-    return Phase(layered_text, 0.0), Phase(expert * kept, activations), Phase(vae, _decode(row))
+    return Phase(layered_text, prompt), Phase(expert * kept, activations), Phase(vae, _decode(row))
 
 
-def _bytes_per_token(row: Published) -> float:
-    """The official 2.2 scripts embed the timestep per token for every model, as diffusers does for TI2V-5B alone."""
-    if row.engine != "wan-official-2.2" or row.model.expand_timesteps:
-        return row.model.activation_bytes_per_token
-    dense = load_catalogue().find("ti2v-5B")
-    return dense.activation_bytes_per_token * _width(row.model) / _width(dense)
+def _denoise(row: Published) -> float:
+    """Activations of one pass on one of the GPUs, by the width of the model.
+
+    The official 2.2 scripts embed the timestep per token for every model, as diffusers does for TI2V-5B alone.
+    """
+    catalogue, clip = load_catalogue(), row.clip
+    per_token = row.engine == "wan-official-2.2" or row.model.expand_timesteps
+    profiled = catalogue.find("ti2v-5B" if per_token else "t2v-A14B")
+    tokens = row.model.tokens(clip.width, clip.height, clip.frames) // row.gpus
+    return denoise_bytes(profiled, tokens=tokens, batch=row.plan.batch) * _width(row.model) / _width(profiled)
 
 
 def _width(model: Model) -> int:
@@ -99,7 +103,7 @@ def _text(row: Published) -> float:
     encoder = row.model.text_encoder
     if not quantized:
         return float(encoder.bytes(Precision.BF16))
-    embedding = encoder.config["vocab_size"] * encoder.config["d_model"]
+    embedding = int(encoder.config["vocab_size"]) * int(encoder.config["d_model"])
     return (encoder.parameters - embedding) * 1.02 + embedding * 2.0
 
 
@@ -118,9 +122,13 @@ def _stored(component: Component, quantization: Quantization) -> float:
 
 
 def _decode(row: Published) -> float:
-    area = row.clip.width * row.clip.height
-    per_pixel = row.model.decode_bytes_per_pixel * row.plan.vae_precision.bytes_per_parameter / 4
-    if not row.plan.vae_tiling:
-        return area * per_pixel
-    stitched = STITCHED_BYTES_PER_PIXEL * row.plan.vae_precision.bytes_per_parameter / 4
-    return min(area, TILE_PIXELS) * per_pixel + area * row.clip.frames * stitched
+    clip, plan = row.clip, row.plan
+    return decode_bytes(
+        row.model,
+        width=clip.width,
+        height=clip.height,
+        frames=clip.frames,
+        precision=plan.vae_precision,
+        tiled=plan.vae_tiling,
+        batch=plan.batch,
+    )

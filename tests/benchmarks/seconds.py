@@ -8,7 +8,7 @@ from tests.benchmarks.phases import stored_bytes
 from tests.benchmarks.published import Published
 from wan_tui.core.catalog.efficiency import KernelShares, load_efficiency
 from wan_tui.core.catalog.gpus import GpuModel
-from wan_tui.core.planning.duration import forward_flop
+from wan_tui.core.planning.flops import forward_flop
 from wan_tui.core.planning.plan import Bounds
 from wan_tui.core.planning.roofline import estimate_on_device
 
@@ -60,8 +60,8 @@ def _bounds(row: Published) -> Bounds | None:
     cached = TEACACHE_SHARE if (row.cache_note or "").startswith("teacache") else 1.0
     denoise = _sum(denoising, cached)
     if row.scope == "step":
-        step = cached * sum(seconds for _, seconds in estimate.step_seconds) / len(estimate.step_seconds)
-        return Bounds(step * denoise.low / denoise.expected, step, step * denoise.high / denoise.expected)
+        experts = [seconds for _, seconds in estimate.step_seconds]
+        return _sum(experts, cached / len(experts))
     if row.scope == "denoise":
         return denoise
     load = [Bounds(seconds, seconds, seconds) for seconds in [_load_seconds(row)] if row.scope == "total_with_load"]
@@ -101,7 +101,7 @@ def _shares(row: Published, gpu: GpuModel) -> KernelShares:
 
 
 def _has_flash3(row: Published, gpu: GpuModel) -> bool:
-    """Said so, or the engine picks it on Hopper by itself. FlashAttention-2 is what ``2/3`` and ``flash_attn`` promise."""
+    """Said so, or the engine picks it on Hopper by itself; ``2/3`` and ``flash_attn`` promise FlashAttention-2."""
     if gpu.architecture != "hopper":
         return False
     return row.attention_note == "flash_attn3" or row.engine in ("lightx2v", "vllm-omni", "sglang")

@@ -1,4 +1,4 @@
-"""status, models, validate: what they print and how they end."""
+"""status, models: what they print and how they end."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import simnvml
-from tests.cli.harness import config, wan_tui
+from tests.cli.harness import wan_tui
 from tests.simnvml import Scenario, SimGpu
 from wan_tui.core.snapshot import Snapshot
 
@@ -38,23 +38,6 @@ def test_without_a_terminal_the_plain_status_is_printed() -> None:
     assert "terminal" in run.stderr
     assert "DEPLOYMENT" in run.stdout
     assert "\033" not in run.stdout
-
-
-def test_validate_ends_with_1_only_when_a_wanted_deployment_cannot_run(home: Path) -> None:
-    huge = config(home, '[deployments.big]\nmodel = "t2v-A14B"\ndevice = "gpu:63"\nwanted_loaded = true\n')
-    run = wan_tui("--config", huge, "validate")
-    assert run.returncode == 1
-    assert "big (t2v-A14B, wanted loaded): incompatible" in run.stdout
-    assert "WAN001" in run.stdout
-    assert "fix:" in run.stdout
-
-    unwanted = config(home, '[deployments.big]\nmodel = "t2v-A14B"\ndevice = "gpu:63"\n')
-    assert wan_tui("--config", unwanted, "validate").returncode == 0
-
-    verdicts = json.loads(wan_tui("validate", "pocket", "--json").stdout)
-    assert verdicts["valid"] is True
-    assert [status["name"] for status in verdicts["deployments"]] == ["pocket"]
-    assert verdicts["deployments"][0]["compatibility"]["verdict"] == "fits"
 
 
 @pytest.mark.skipif(simnvml.compiler() is None, reason="no C compiler for the simulated driver")

@@ -16,7 +16,7 @@ from tests.exporter.live import promtool
 from tests.snapshot_parts import AT
 from wan_exporter.collector import SnapshotCollector, metric_families
 from wan_tui.core.hardware.samples import GpuProcess
-from wan_tui.core.runtime.state import Histogram
+from wan_tui.core.runtime.state import Histogram, ValidationStatus
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import (
     STAGES,
@@ -311,3 +311,23 @@ def test_names_of_the_user_are_escaped() -> None:
 
 def test_metric_is_what_prometheus_client_expects() -> None:
     assert all(isinstance(family, Metric) for family in metric_families(snapshots.pocket_running()))
+
+
+def test_rules_that_failed_are_0_and_those_that_could_not_be_told_are_absent() -> None:
+    snapshot = snapshots.incompatible()
+    assert value(snapshot, "wantui_validation_rule_passed", deployment="cinema", rule="WAN001", severity="error") == 0
+    assert value(snapshot, "wantui_validation_rule_passed", deployment="cinema", rule="WAN301") == 1
+    assert value(snapshot, "wantui_validation_rule_passed", deployment="cinema", rule="WAN401") is None
+    for outcome, number in (("passed", 1), ("failed", 1), ("skipped", 2)):
+        assert value(snapshot, "wantui_validation_rules", deployment="cinema", outcome=outcome) == number
+    assert value(snapshot, "wantui_validation_last_run_timestamp_seconds", deployment="cinema") == AT - 300
+    assert value(snapshot, "wantui_validation_runs_total", deployment="cinema") == 1
+    assert value(snapshot, "wantui_validation_failed_runs_total", deployment="cinema") == 0
+
+
+def test_before_the_first_validation_there_is_no_time_of_one() -> None:
+    snapshot = snapshots.pocket_running()
+    (deployment,) = snapshot.deployments
+    snapshot = replace(snapshot, deployments=(replace(deployment, validation=ValidationStatus()),))
+    assert value(snapshot, "wantui_validation_last_run_timestamp_seconds", deployment="pocket") is None
+    assert value(snapshot, "wantui_validation_runs_total", deployment="pocket") == 0

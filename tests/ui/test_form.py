@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.snapshots import pocket_running
+from tests.snapshot_parts import T2V_CLIP
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.ui.form import FieldError, defaults, parse
 
@@ -56,7 +56,6 @@ def test_without_a_deployment_there_is_nothing_to_send() -> None:
     assert isinstance(parse(None, GOOD), FieldError)
 
 
-def test_defaults_are_the_models_and_parse() -> None:
-    model = pocket_running().models[0]
-    assert defaults(model) == {"width": "832", "height": "480", "frames": "81", "steps": "40", "guidance": "4"}
-    assert isinstance(parse("t2v", GOOD | defaults(model)), GenerationRequest)
+def test_defaults_are_the_deployments_and_parse() -> None:
+    assert defaults(T2V_CLIP) == {"width": "832", "height": "480", "frames": "81", "steps": "40", "guidance": "4"}
+    assert isinstance(parse("t2v", GOOD | defaults(T2V_CLIP)), GenerationRequest)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wan_tui import __version__
+from wan_tui.cli.calibration import calibration_app
 from wan_tui.cli.config import config_app
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(config_app, name="config")
+app.add_typer(calibration_app, name="calibration")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -147,12 +149,14 @@ def check(
 
 @app.command()
 def rules(
-    code: Annotated[str | None, typer.Argument(help="One rule (default: all).")] = None, as_json: Json = False
+    code: Annotated[str | None, typer.Argument(help="One rule (default: all).")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The documentation page.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Explain the rules behind findings: what each looks at, why it matters, how to mend it."""
     from wan_tui.cli.rules import print_rules
 
-    return print_rules(code, as_json=as_json)
+    return print_rules(code, as_json=as_json, markdown=markdown)
 
 
 @app.command()
@@ -194,6 +198,26 @@ def generate(
         guidance=guidance,
     )
     return generate_video(_config(context), wishes, as_json=as_json)
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    deployment: Annotated[str | None, typer.Option(help="Only this deployment.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only what ended after a date (2026-01-31), a time, or 2h, 3d ago.")
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for every stage.")] = False,
+) -> int:
+    """List finished loads and runs, newest first, estimates beside what was observed."""
+    import time
+
+    from wan_tui.cli.history import print_history
+
+    return print_history(
+        _config(context), deployment=deployment, since=since, as_json=as_json, as_csv=as_csv, now=time.time()
+    )
 
 
 @app.command()

@@ -22,9 +22,9 @@ _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 def as_text(report: Report, *, detailed: bool) -> str:
     """Models counted, then what is wrong, worst first; ``detailed`` adds every subject with what was skipped."""
     models = report.of(Kind.MODEL)
-    counts = [f"{report.count(severity)} {word}" for severity, word in _PLURALS.items()]
+    counts = [_counted(report.count(severity), word) for severity, word in _WORDS.items()]
     valid = len(models) - report.invalid_models
-    lines = [f"{len(models)} models: {valid} valid, {report.invalid_models} invalid", ", ".join(counts)]
+    lines = [f"{_counted(len(models), 'model')}: {valid} valid, {report.invalid_models} invalid", ", ".join(counts)]
     if detailed:
         for subject in report.subjects:
             lines += ["", *_subject_text(subject)]
@@ -35,7 +35,11 @@ def as_text(report: Report, *, detailed: bool) -> str:
     return "\n".join(lines)
 
 
-_PLURALS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "notes"}
+_WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _subject_text(subject: Subject) -> list[str]:

@@ -21,7 +21,7 @@ from wan_tui.core.engine import Engine
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.snapshot import Snapshot
-from wan_tui.core.units import format_bytes, format_seconds
+from wan_tui.core.units import format_basis, format_bytes, format_seconds
 from wan_tui.core.words import LoadState
 
 TIMEOUT_SECONDS = 300.0
@@ -110,7 +110,7 @@ async def _check_engine(engine: Engine, outputs: Path, url: str, check: Callable
     if not check("generate", job.failure is None, job.failure.message if job.failure else _seconds_of_stages(job)):
         return
     estimated = job.estimate.total_seconds.expected if job.estimate else None
-    basis = f" ({job.estimate.basis})" if job.estimate else ""
+    basis = f" ({format_basis(job.estimate.basis, job.estimate.runs)})" if job.estimate else ""
     times = f"estimated {format_seconds(estimated)}{basis}, observed {format_seconds(job.observed_seconds)}"
     check("estimate", estimated is not None and bool(job.observed_seconds), times)
 

@@ -84,6 +84,23 @@ class StepCache(StrEnum):
     TAYLOR_SEER = "taylor_seer"
 
 
+class Feature(StrEnum):
+    """What a model can be run with; ``attention_slicing`` is not among them: the Wan transformers cannot."""
+
+    SDPA = "sdpa"
+    FLASH_ATTENTION = "flash_attention"
+    XFORMERS = "xformers"
+    SAGE_ATTENTION = "sage_attention"
+    VAE_TILING = "vae_tiling"
+    VAE_SLICING = "vae_slicing"
+    MODEL_OFFLOAD = "model_offload"
+    GROUP_OFFLOAD = "group_offload"
+    SEQUENTIAL_OFFLOAD = "sequential_offload"
+    LORA = "lora"
+    GGUF = "gguf"
+    STEP_CACHE = "step_cache"
+
+
 class LoadState(StrEnum):
     UNLOADED = "unloaded"
     LOADING = "loading"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wan_tui.core.units import MISSING, format_bytes, format_gib, format_ratio, format_seconds
+from wan_tui.core.units import MISSING, format_basis, format_bytes, format_gib, format_ratio, format_seconds
 from wan_tui.core.words import LoadState, Severity, Verdict
 from wan_tui.ui import glyphs
 from wan_tui.ui.format import dim_join, words
@@ -180,7 +180,8 @@ def deployment_detail(snapshot: Snapshot, name: str | None, view: View) -> Frame
         add("plan", [dim_join(plan.device, plan.precision.value, offload, tiling, f"profile {d.profile}")])
     if memory is not None:
         whole = device_bytes(snapshot, d)
-        add("memory", [text(f"peak {format_bytes(memory.peak_bytes)} of {format_bytes(whole)}, {memory.basis.value}")])
+        basis = format_basis(memory.basis.value, memory.runs)
+        add("memory", [text(f"peak {format_bytes(memory.peak_bytes)} of {format_bytes(whole)}, {basis}")])
         for phase in memory.phases:
             bar = meter(phase.total_bytes / whole if whole else None, max(width - 34, 4))
             figure = Span(f"{format_bytes(phase.total_bytes):>11}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from wan_tui.core.units import MISSING, format_change, format_ratio, format_seconds
+from wan_tui.core.units import MISSING, format_basis, format_change, format_ratio, format_seconds
 from wan_tui.core.words import STAGES, JobState, LoadState
 from wan_tui.ui import glyphs
 from wan_tui.ui.format import dim_join, words
@@ -34,6 +34,7 @@ from wan_tui.ui.text import (
 )
 
 if TYPE_CHECKING:
+    from wan_tui.core.planning.plan import MemoryEstimate, TimeEstimate
     from wan_tui.core.runtime.state import Job, LogEvent
     from wan_tui.core.snapshot import Snapshot
 
@@ -131,7 +132,7 @@ def _running_facts(snapshot: Snapshot, job: Job, width: int) -> Line:
         parts.append(text(f"{format_seconds(max(left, 0))} left" if left >= 0 else "longer than estimated"))
     if job.estimate is not None:
         total = job.estimate.total_seconds.expected
-        parts.append(text(f"est. {format_seconds(total)} {job.estimate.basis.value}", Role.DIM))
+        parts.append(text(f"est. {format_seconds(total)} {basis_of(job.estimate)}", Role.DIM))
     return join_fitting(parts, width)
 
 
@@ -149,7 +150,8 @@ def _waiting(snapshot: Snapshot, job: Job, width: int) -> list[Line]:
         reason = f"waiting for {deployment.name} to load{stage}"
     parts = [text(f"{reason}, queued for {waited}")]
     if job.estimate is not None:
-        parts.append(text(f"est. {format_seconds(job.estimate.total_seconds.expected)} {job.estimate.basis}", Role.DIM))
+        expected = format_seconds(job.estimate.total_seconds.expected)
+        parts.append(text(f"est. {expected} {basis_of(job.estimate)}", Role.DIM))
     return [join_fitting(parts, width)]
 
 
@@ -166,10 +168,15 @@ def _ending(job: Job, width: int) -> Line:
     parts = [text(f"{verb} {format_seconds(observed)}", Role.STRONG)]
     if estimate is not None and job.estimate is not None:
         change = f" ({format_change(observed, estimate)})" if job.state is JobState.FINISHED else ""
-        parts.append(text(f"estimated {format_seconds(estimate)}{change} {job.estimate.basis.value}", Role.DIM))
+        parts.append(text(f"estimated {format_seconds(estimate)}{change} {basis_of(job.estimate)}", Role.DIM))
     if job.state is not JobState.FINISHED:
         parts.append(text(f"step {job.step}/{job.request.steps}", Role.DIM))
     return join_fitting(parts, width, "   ")
+
+
+def basis_of(estimate: TimeEstimate | MemoryEstimate) -> str:
+    """Where the figure comes from: ``modelled``, ``calibrated (12 runs)``."""
+    return format_basis(estimate.basis.value, estimate.runs)
 
 
 def _stages(job: Job, width: int) -> list[Line]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import diffusers
 import torch
@@ -22,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import UMT5Config, UMT5EncoderModel
 
 from wan_tui.core.catalog import Component, load_catalogue
-from wan_tui.core.planning.flops import PROMPT_TOKENS
+from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.words import Precision
 from wan_tui.worker.storages import LiveStorages, fused_attention
 
@@ -130,10 +131,16 @@ def trace_text(component: Component, precision: Precision, batch: int, layers: i
     """Encoding ``batch`` padded prompts at once."""
     module = build(component, precision, layers)
     with torch.no_grad(), fused_attention(), LiveStorages(module) as storages:
-        tokens = torch.zeros(batch, PROMPT_TOKENS, dtype=torch.long, device="meta")
-        output = module(tokens, torch.ones_like(tokens))
+        output = _run_text(module, batch)
     del output
     return Trace(tuple(storages.trace))
+
+
+def _run_text(module: Any, batch: int) -> Any:
+    tokens = torch.zeros(batch, PROMPT_TOKENS, dtype=torch.long, device="meta")
+    # transformers drops a mask without padding, which it cannot see on meta: prompts are shorter than their padding.
+    with mock.patch.object(transformers.masking_utils, "_ignore_bidirectional_mask_sdpa", lambda *_: False):
+        return module(tokens, torch.ones_like(tokens))
 
 
 def trace_vae(
@@ -188,13 +195,12 @@ def count_flop(run: Callable[[], object]) -> int:
 
 def count_denoise(component: Component, per_token_time: bool, shape: Sequence[int], layers: int | None = LAYERS) -> int:
     module = build(component, Precision.BF16, layers)
-    return count_flop(lambda: module(**_denoise_inputs(module, per_token_time, shape)))
+    return count_flop(lambda: module(**_denoise_inputs(module, per_token_time, (*shape, 1))))
 
 
 def count_text(component: Component, layers: int | None = LAYERS) -> int:
     module = build(component, Precision.BF16, layers)
-    tokens = torch.zeros(1, PROMPT_TOKENS, dtype=torch.long, device="meta")
-    return count_flop(lambda: module(tokens, torch.ones_like(tokens)))
+    return count_flop(lambda: _run_text(module, 1))
 
 
 def count_vae(component: Component, half: str, shape: Sequence[int], *, tiled: bool = False) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +191,17 @@ toml_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(toml_keys, inner, max_size=4),
     max_leaves=10,
 )
+toml_files = st.dictionaries(toml_keys, toml_values, max_size=4)
+raw_files = st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
 
 
 def judge(name: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / name
         file.write_bytes(content)
+        started = time.process_time()
         diagnosis = diagnose(file)
+        assert time.process_time() - started < 1, "no content may keep a check busy"
         "".join(f"{finding.where}{finding.message}{finding.fix}" for finding in diagnosis.findings).encode()
         assert os.listdir(folder) == [name]
         assert file.read_bytes() == content
@@ -213,7 +218,7 @@ def test_any_json_is_judged(data: dict[str, Any]) -> None:
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
-@given(st.dictionaries(toml_keys, toml_values, max_size=4))
+@given(toml_files)
 def test_any_toml_is_judged(data: dict[str, Any]) -> None:
     import tomli_w
 
@@ -221,7 +226,18 @@ def test_any_toml_is_judged(data: dict[str, Any]) -> None:
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
-@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace")))
+@given(raw_files)
 def test_any_bytes_are_judged(content: bytes) -> None:
     judge("wan-tui.toml", content)
     judge("config.json", content)
+
+
+def many_times(test: Any, strategy: st.SearchStrategy[Any]) -> Any:
+    """The same property on so many inputs that it takes minutes."""
+    long = given(strategy)(test.hypothesis.inner_test)
+    return pytest.mark.slow(pytest.mark.timeout(1800)(settings(max_examples=3400, deadline=None)(long)))
+
+
+test_very_much_json_is_judged = many_times(test_any_json_is_judged, older_forms)
+test_very_much_toml_is_judged = many_times(test_any_toml_is_judged, toml_files)
+test_very_many_bytes_are_judged = many_times(test_any_bytes_are_judged, raw_files)

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wan_tui.core.catalog import Component, Model
+from wan_tui.core.catalog.tensors import ALIASES, expected_tensors
+
 VAE = "vae/diffusion_pytorch_model.safetensors"
 EXPERT = "transformer/diffusion_pytorch_model.safetensors"
 OTHER = "transformer_2/diffusion_pytorch_model.safetensors"
@@ -116,3 +119,55 @@ def into_hub_cache(folder: Path, cache: Path) -> Path:
         depth = len(path.relative_to(folder).parts) + 1
         link.symlink_to(Path(*[".."] * depth, "blobs", f"{number:040x}"))
     return snapshot
+
+
+def write_true_size(folder: Path, model: Model) -> Path:
+    """A checkpoint of ``model`` in bf16 at its true size, of which only headers and a few bytes take space."""
+    folder.mkdir(exist_ok=True)
+    entries: dict[str, object] = {
+        "_class_name": "WanPipeline",
+        "boundary_ratio": model.boundary_ratio,
+        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+        "tokenizer": ["transformers", "T5TokenizerFast"],
+    }
+    for role, component in model.components:
+        library = "transformers" if role == "text_encoder" else "diffusers"
+        entries[role] = [library, component.class_name]
+        (folder / role).mkdir()
+        (folder / role / "config.json").write_text(json.dumps(dict(component.config)))
+        _write_sparse(folder / role, component, mark=role.encode())
+    for role, name in (("scheduler", "scheduler_config.json"), ("tokenizer", "tokenizer_config.json")):
+        (folder / role).mkdir()
+        (folder / role / name).write_text("{}")
+    (folder / "model_index.json").write_text(json.dumps(entries))
+    return folder
+
+
+def _write_sparse(folder: Path, component: Component, mark: bytes) -> None:
+    aliases = ALIASES.get(component.class_name, {})
+    base = "model" if component.class_name == "UMT5EncoderModel" else "diffusion_pytorch_model"
+    shards: list[dict[str, Any]] = [{}]
+    reached = 0
+    for name, shape in expected_tensors(component).items():
+        size = 2
+        for extent in shape:
+            size *= extent
+        if name in aliases:
+            continue
+        if reached + size > 5_000_000_000:
+            shards.append({})
+            reached = 0
+        shards[-1][name] = {"dtype": "BF16", "shape": shape, "data_offsets": [reached, reached + size]}
+        reached += size
+    mapping = {}
+    for number, header in enumerate(shards, 1):
+        path = folder / f"{base}-{number:05}-of-{len(shards):05}.safetensors"
+        write(path, header, mark)
+        start = path.stat().st_size - len(mark)
+        with path.open("r+b") as file:
+            file.truncate(start + max(entry["data_offsets"][1] for entry in header.values()))
+        mapping |= dict.fromkeys(header, path.name)
+    if len(shards) > 1:
+        (folder / f"{base}.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
+    else:
+        path.rename(folder / f"{base}.safetensors")

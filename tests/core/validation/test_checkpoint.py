@@ -29,7 +29,8 @@ from tests.core.validation.checkpoint_parts import (
 from wan_tui.cli.check import check_model
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.errors import WanTuiError
-from wan_tui.core.validation.checkpoint import check_checkpoint
+from wan_tui.core.validation import hashes, transformer_file
+from wan_tui.core.validation.checkpoint import CODES, check_checkpoint
 from wan_tui.core.validation.rulebook import rules
 
 POCKETS = ("t2v-pocket", "i2v-pocket", "ti2v-pocket")
@@ -229,8 +230,12 @@ def test_damage_is_found(good: dict[str, Path], tmp_path: Path, damage: Damage, 
 
 
 def test_every_rule_is_broken_by_a_damage() -> None:
-    # The rules from WAN422 on are those of single files and of checksums.
-    assert {code for _, code in DAMAGES.values()} == {code for code in rules() if "WAN401" <= code <= "WAN421"}
+    assert {code for _, code in DAMAGES.values()} == set(CODES)
+
+
+def test_every_rule_of_the_group_is_of_a_folder_a_file_or_a_checksum() -> None:
+    known = {code for code, rule in rules().items() if rule.group == "checkpoint"}
+    assert {*CODES, *transformer_file.CODES, *hashes.CODES} == known
 
 
 def test_a_dense_model_has_no_second_expert(good: dict[str, Path], tmp_path: Path) -> None:

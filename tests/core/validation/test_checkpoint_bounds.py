@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.core.validation.checkpoint_parts import VAE, write
-from wan_tui.core.catalog import Component, load_catalogue
-from wan_tui.core.catalog.tensors import ALIASES, expected_tensors
+from tests.core.validation.checkpoint_parts import VAE, write_true_size
+from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.validation.checkpoint import check_checkpoint
 
 GARBAGE = settings(
@@ -35,6 +35,12 @@ ENTRIES = st.fixed_dictionaries(
     },
 )
 HEADERS = st.dictionaries(st.text(max_size=8) | st.just("quant_conv.bias"), ENTRIES | VALUES, max_size=4)
+LENGTHS = st.none() | st.integers(0, 200)
+JSON_FILES = st.sampled_from(["model_index.json", "vae/config.json", "text_encoder/config.json"])
+JSON_KEYS = st.dictionaries(
+    st.sampled_from(["_class_name", "boundary_ratio", "vae", "transformer_2", "z_dim", "latents_mean", "eps"]), VALUES
+)
+INDICES = st.fixed_dictionaries({"weight_map": st.dictionaries(st.text(max_size=8), VALUES, max_size=4) | VALUES})
 MODEL = load_catalogue().find("t2v-pocket")
 
 
@@ -48,8 +54,13 @@ def broken(good: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> P
 def judge(folder: Path, name: str, data: bytes) -> None:
     kept = (folder / name).read_bytes() if (folder / name).exists() else None
     (folder / name).write_bytes(data)
+    files = sorted(folder.rglob("*"))
+    started = time.process_time()
     try:
-        for found in check_checkpoint(folder, MODEL):
+        findings = check_checkpoint(folder, MODEL)
+        assert time.process_time() - started < 1, "no content may keep a check busy"
+        assert sorted(folder.rglob("*")) == files
+        for found in findings:
             f"{found.where} {found.message}".encode()
             assert len(found.message) < 1000
     finally:
@@ -67,81 +78,40 @@ def test_any_header(broken: Path, header: dict[str, Any], body: bytes) -> None:
 
 
 @GARBAGE
-@given(data=st.binary(max_size=200), length=st.none() | st.integers(0, 200))
+@given(data=st.binary(max_size=200), length=LENGTHS)
 def test_any_bytes(broken: Path, data: bytes, length: int | None) -> None:
     judge(broken, VAE, data if length is None else length.to_bytes(8, "little") + data)
     judge(broken, "model_index.json", data)
 
 
 @GARBAGE
-@given(
-    name=st.sampled_from(["model_index.json", "vae/config.json", "text_encoder/config.json"]),
-    keys=st.dictionaries(
-        st.sampled_from(["_class_name", "boundary_ratio", "vae", "transformer_2", "z_dim", "latents_mean", "eps"]),
-        VALUES,
-    ),
-)
+@given(name=JSON_FILES, keys=JSON_KEYS)
 def test_any_json(broken: Path, name: str, keys: dict[str, Any]) -> None:
     judge(broken, name, json.dumps({**json.loads((broken / name).read_text()), **keys}).encode())
 
 
 @GARBAGE
-@given(index=st.fixed_dictionaries({"weight_map": st.dictionaries(st.text(max_size=8), VALUES, max_size=4) | VALUES}))
+@given(index=INDICES)
 def test_any_index(broken: Path, index: dict[str, Any]) -> None:
     judge(broken, "vae/diffusion_pytorch_model.safetensors.index.json", json.dumps(index).encode())
 
 
+def many_times(test: Any, **strategies: Any) -> Any:
+    """The same property on so many inputs that it takes minutes."""
+    inner = test.hypothesis.inner_test
+    long = given(**strategies)(inner)
+    return pytest.mark.slow(pytest.mark.timeout(1800)(settings(GARBAGE, max_examples=2600, derandomize=False)(long)))
+
+
+test_very_many_headers = many_times(test_any_header, header=HEADERS, body=st.binary(max_size=64))
+test_very_many_bytes = many_times(test_any_bytes, data=st.binary(max_size=200), length=LENGTHS)
+test_very_many_objects = many_times(test_any_json, name=JSON_FILES, keys=JSON_KEYS)
+test_very_many_indices = many_times(test_any_index, index=INDICES)
+
+
 @pytest.fixture
 def true_size(tmp_path: Path) -> Path:
-    """t2v-A14B in bf16 at its true size, of which only headers and a few bytes take space."""
-    model = load_catalogue().find("t2v-A14B")
-    entries: dict[str, object] = {
-        "_class_name": "WanPipeline",
-        "boundary_ratio": model.boundary_ratio,
-        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
-        "tokenizer": ["transformers", "T5TokenizerFast"],
-    }
-    for role, component in model.components:
-        library = "transformers" if role == "text_encoder" else "diffusers"
-        entries[role] = [library, component.class_name]
-        (tmp_path / role).mkdir()
-        (tmp_path / role / "config.json").write_text(json.dumps(dict(component.config)))
-        write_sparse(tmp_path / role, component, mark=role.encode())
-    for role, name in (("scheduler", "scheduler_config.json"), ("tokenizer", "tokenizer_config.json")):
-        (tmp_path / role).mkdir()
-        (tmp_path / role / name).write_text("{}")
-    (tmp_path / "model_index.json").write_text(json.dumps(entries))
-    return tmp_path
-
-
-def write_sparse(folder: Path, component: Component, mark: bytes) -> None:
-    aliases = ALIASES.get(component.class_name, {})
-    base = "model" if component.class_name == "UMT5EncoderModel" else "diffusion_pytorch_model"
-    shards: list[dict[str, Any]] = [{}]
-    reached = 0
-    for name, shape in expected_tensors(component).items():
-        size = 2
-        for extent in shape:
-            size *= extent
-        if name in aliases:
-            continue
-        if reached + size > 5_000_000_000:
-            shards.append({})
-            reached = 0
-        shards[-1][name] = {"dtype": "BF16", "shape": shape, "data_offsets": [reached, reached + size]}
-        reached += size
-    mapping = {}
-    for number, header in enumerate(shards, 1):
-        path = folder / f"{base}-{number:05}-of-{len(shards):05}.safetensors"
-        write(path, header, mark)
-        start = path.stat().st_size - len(mark)
-        with path.open("r+b") as file:
-            file.truncate(start + max(entry["data_offsets"][1] for entry in header.values()))
-        mapping |= dict.fromkeys(header, path.name)
-    if len(shards) > 1:
-        (folder / f"{base}.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
-    else:
-        path.rename(folder / f"{base}.safetensors")
+    return write_true_size(tmp_path, load_catalogue().find("t2v-A14B"))
 
 
 def bytes_read() -> int:

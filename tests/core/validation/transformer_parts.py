@@ -32,12 +32,15 @@ def matrices(kind: gguf.GGMLQuantizationType) -> Kind:
     return lambda name, shape: kind if len(shape) == 2 and name.endswith(".weight") else F32
 
 
+IN_Q8 = matrices(Q8)
+
+
 def write_safetensors(path: Path, tensors: Arrays) -> Path:
     save_file(tensors, path)
     return path
 
 
-def write_gguf(path: Path, tensors: Arrays, kind: Kind = matrices(Q8), architecture: str = "wan") -> Path:
+def write_gguf(path: Path, tensors: Arrays, kind: Kind = IN_Q8, architecture: str = "wan") -> Path:
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_quantization_version(2)
     writer.add_array("general.tags", ["text-to-video", "wan"])

@@ -51,7 +51,6 @@ class Efficiency:
     vae_share: float
     tf32_rate: float
     fp32_rate_before_ampere: float
-    tiling_overhead: float
     text_encoder_share: float
     pinned_share: float
     pageable_share: float

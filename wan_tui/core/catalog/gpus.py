@@ -165,6 +165,17 @@ def bounded_gpu(
     )
 
 
+def recognise_gpu(
+    name: str,
+    memory_bytes: int,
+    compute_capability: tuple[int, int],
+    sm_count: int | None = None,
+    clock_hertz: float | None = None,
+) -> GpuModel:
+    """The known card (``find_gpu``), or its bounded stand-in: an estimate is always possible."""
+    return find_gpu(name, memory_bytes) or bounded_gpu(name, memory_bytes, compute_capability, sm_count, clock_hertz)
+
+
 def _gpu(entry: dict[str, Any]) -> GpuModel:
     def rate(key: str) -> float | None:
         return entry[key] * 1e12 if key in entry else None

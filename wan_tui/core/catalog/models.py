@@ -5,11 +5,13 @@ import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from wan_tui.core.errors import unknown_name
-from wan_tui.core.words import Precision
+from wan_tui.core.paths import default_paths
+from wan_tui.core.words import Feature, Precision, Quantization
 
 NAMESPACE = "wan_implementation"
 
@@ -81,6 +83,9 @@ class Model:
     default_guidance_low_noise: float | None
     max_pixels: int
     max_frames: int
+    precisions: tuple[Precision, ...]
+    quantizations: tuple[Quantization, ...]
+    features: tuple[Feature, ...]
     activation_bytes_per_token: int
     decode_bytes_per_pixel: int
 
@@ -141,9 +146,16 @@ class Catalogue:
         raise unknown_name("model", name, (model.id for model in self.models))
 
 
-@functools.cache
 def load_catalogue() -> Catalogue:
-    """The built-in catalogue, read once."""
+    """The built-in models, and those that the user added in ``models.toml`` of the configuration directory.
+
+    Read once; raises UsageError for a file that says something else.
+    """
+    return _load(default_paths().config / "models.toml")
+
+
+@functools.cache
+def _load(user_file: Path) -> Catalogue:
     components = {
         name: Component(
             name=name,
@@ -155,7 +167,13 @@ def load_catalogue() -> Catalogue:
         )
         for name, entry in _read("components.toml").items()
     }
-    return Catalogue(tuple(_model(name, entry, components) for name, entry in _read("models.toml").items()))
+    entries = _read("models.toml")
+    if user_file.exists():
+        # pydantic costs about 0.13 s of import: only who has models of his own pays it.
+        from wan_tui.core.catalog.user_models import read_user_models
+
+        entries |= read_user_models(user_file, entries)
+    return Catalogue(tuple(_model(name, entry, components) for name, entry in entries.items()))
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -169,6 +187,9 @@ def _model(name: str, entry: dict[str, Any], components: dict[str, Component]) -
         "transformer": components[entry["transformer"]],
         "text_encoder": components[entry["text_encoder"]],
         "vae": components[entry["vae"]],
+        "precisions": tuple(map(Precision, entry["precisions"])),
+        "quantizations": tuple(map(Quantization, entry["quantizations"])),
+        "features": tuple(map(Feature, entry["features"])),
         "default_size": (entry["default_size"][0], entry["default_size"][1]),
         "boundary_ratio": entry.get("boundary_ratio"),
         "default_guidance_low_noise": entry.get("default_guidance_low_noise"),

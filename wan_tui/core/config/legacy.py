@@ -204,6 +204,44 @@ def _settings(good: dict[str, dict[str, Any]], models: list[Model]) -> dict[str,
     interval = good.get("performance", {}).get("stats_refresh_interval")
     if interval is not None:
         result["polling"] = {"interval_seconds": float(interval)}
-    if models:
-        result["deployments"] = {model.id: {"model": model.id} for model in models}
+    limits = _limits(good)
+    if limits:
+        result["limits"] = limits
+    generation = good.get("generation", {})
+    shaped = models or [model for model in load_catalogue().models if model.weights == "checkpoint"]
+    defaults = {model.id: _defaults(generation, model) for model in shaped}
+    if models or any(defaults.values()):
+        result["deployments"] = {
+            model.id: {"model": model.id, **({"defaults": defaults[model.id]} if defaults[model.id] else {})}
+            for model in shaped
+        }
     return result
+
+
+def _limits(good: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    tuning = {**good.get("system", {}), **good.get("optimization", {})}
+    if (most := tuning.get("max_vram_usage_gb")) is not None:
+        limits["max_vram_gib"] = float(min(max(most, 1), 1024))  # sellers of graphics cards say GB and mean GiB
+    if (most := good.get("system", {}).get("max_queue_size")) is not None:
+        limits["max_queued_jobs"] = min(most, 10_000)
+    if (most := good.get("generation", {}).get("max_steps")) is not None:
+        limits["max_steps"] = most
+    return limits
+
+
+def _defaults(generation: dict[str, Any], model: Model) -> dict[str, Any]:
+    """What the file wants of a clip, as far as ``model`` can make it."""
+    defaults: dict[str, Any] = {}
+    if size := generation.get("default_resolution"):
+        width, height = (int(part) for part in size.lower().split("x"))
+        if width * height <= model.max_pixels:
+            defaults |= {"width": width, "height": height}
+    if (duration := generation.get("default_duration")) is not None:
+        rate = generation.get("default_fps", model.fps)
+        frames = model.nearest_frames(round(min(duration * rate, 1e6)))
+        if frames <= model.max_frames:
+            defaults["frames"] = frames
+    if (steps := generation.get("default_steps")) is not None:
+        defaults["steps"] = steps
+    return defaults

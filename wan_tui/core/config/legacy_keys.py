@@ -15,22 +15,22 @@ _TUNING = {
     "quantization_levels": ("quantizations", False),
     "vae_tile_size": ("count", False),
     "vae_tile_size_range": ("range", False),
-    "max_vram_usage_gb": ("positive", False),
+    "max_vram_usage_gb": ("positive", True),
     "enable_offload": ("switch", False),
 }
 _DIRECTORIES = {"output_directory": ("path", True), "models_directory": ("path", True)}
 _MODELS = dict.fromkeys(MODEL_KEYS, ("model", True))
 
 SECTIONS: dict[str, dict[str, tuple[str, bool]]] = {
-    "system": {**_TUNING, **_DIRECTORIES, "max_queue_size": ("count", False)},
+    "system": {**_TUNING, **_DIRECTORIES, "max_queue_size": ("count", True)},
     "directories": {**_DIRECTORIES, "loras_directory": ("path", False)},
     "generation": {
-        "default_resolution": ("size", False),
-        "default_steps": ("count", False),
-        "max_steps": ("count", False),
-        "default_duration": ("positive", False),
+        "default_resolution": ("size", True),
+        "default_steps": ("count", True),
+        "max_steps": ("count", True),
+        "default_duration": ("positive", True),
         "max_duration": ("positive", False),
-        "default_fps": ("positive", False),
+        "default_fps": ("positive", True),
         "max_prompt_length": ("count", False),
     },
     "models": _MODELS,

@@ -27,12 +27,15 @@ from wan_tui.core.words import Basis
 # The most telling runs of a stage are enough: the cost grows with the cube (32: two milliseconds).
 EVIDENCE_LIMIT = 32
 # A run counts half as much after this many newer ones of its model on its device.
-HALF_LIFE_RUNS = 24
+HALF_LIFE_RUNS = 12
 # Student's t for noise: a residual of many deviations is an accident and hardly counts.
 ROBUST_FREEDOM = 4.0
-ROBUST_ROUNDS = 3
+ROBUST_ROUNDS = 4
+# Where residuals are cut off to learn how noisy a host is, and what that leaves of a normal variance.
+CUT_DEVIATIONS = 2.0
+CUT_SHARE = 0.9205
 # What the stated spreads are worth, in runs, against what the residuals say about them.
-SPREAD_WORTH_RUNS = 6.0
+SPREAD_WORTH_RUNS = 4.0
 # No interval is narrower than this either way, whatever the evidence: the machine does other work too.
 LEAST_SPREAD = 0.05
 NORMAL_90 = 1.6449
@@ -157,10 +160,9 @@ def posterior(
     if not evidence:
         return Posterior(mean=0.0, deviation=math.sqrt(priors.variance + doubt), freedom=math.inf, runs=0)
     ratios = [math.log(item.observation.observed / item.observation.modelled) for item in evidence]
-    subjects = [item.observation.subject for item in evidence]
-    shared = [[_covariance(a, b, priors) for b in subjects] for a in subjects]
+    shared = _covariances([item.observation.subject for item in evidence], priors)
     noise = [priors.noise**2 / item.recency for item in evidence]
-    trust = _first_trust(evidence, ratios, priors)
+    trust, scale = _first_trust(evidence, ratios, priors), 4.0
     for _ in range(ROBUST_ROUNDS):
         solved = inverse(
             [
@@ -169,19 +171,17 @@ def posterior(
             ]
         )
         pulled = product(solved, ratios)
-        # Each run against what the others say about it, its own noise taken at face value.
-        variances = [1 / solved[i][i] - noise[i] / trust[i] + noise[i] for i in range(len(evidence))]
+        # Each run against what the others say about it, with the noise of a new one.
+        variances = [1 / solved[i][i] - noise[i] / trust[i] + priors.noise**2 for i in range(len(evidence))]
         squares = [(pulled[i] / solved[i][i]) ** 2 / variances[i] for i in range(len(evidence))]
-        before, trust = trust, [_trust(square) for square in squares]
-    worth = [t * item.recency for t, item in zip(before, evidence, strict=True)]
-    weighted = dot(worth, squares)
-    scale = (SPREAD_WORTH_RUNS + weighted) / (SPREAD_WORTH_RUNS + sum(worth))
+        scale = _scale(squares, [item.recency for item in evidence], scale)
+        trust = [_trust(square / scale) for square in squares]
     towards = [item.covariance for item in evidence]
     variance = priors.variance - dot(towards, product(solved, towards))
     return Posterior(
         mean=dot(towards, pulled),
         deviation=math.sqrt(max(variance, priors.noise**2) * scale + doubt),
-        freedom=SPREAD_WORTH_RUNS + sum(worth),
+        freedom=SPREAD_WORTH_RUNS + sum(item.recency for item in evidence),
         runs=runs,
     )
 
@@ -224,6 +224,14 @@ def _covariance(a: Subject, b: Subject, priors: Priors) -> float:
     return total + (priors.shape**2 if a.clip == b.clip else 0.0)
 
 
+def _covariances(subjects: Sequence[Subject], priors: Priors) -> list[list[float]]:
+    matrix = [[0.0] * len(subjects) for _ in subjects]
+    for i, one in enumerate(subjects):
+        for j in range(i + 1):
+            matrix[i][j] = matrix[j][i] = _covariance(one, subjects[j], priors)
+    return matrix
+
+
 def _resemblance(a: Clip | None, b: Clip | None, factor: float) -> float:
     if a is None or b is None or a == b:
         return 1.0 if a == b else 0.0
@@ -238,6 +246,14 @@ def _resemblance(a: Clip | None, b: Clip | None, factor: float) -> float:
 
 def _trust(square: float) -> float:
     return min(1.0, (ROBUST_FREEDOM + 1) / (ROBUST_FREEDOM + square))
+
+
+def _scale(squares: Sequence[float], weights: Sequence[float], before: float) -> float:
+    """How much larger the residuals are than stated, as a variance; accidents are cut off (Huber's proposal 2)."""
+    seen = sum(
+        weight * min(square, CUT_DEVIATIONS**2 * before) for square, weight in zip(squares, weights, strict=True)
+    )
+    return (SPREAD_WORTH_RUNS + seen / CUT_SHARE) / (SPREAD_WORTH_RUNS + sum(weights))
 
 
 def _first_trust(evidence: Sequence[_Evidence], ratios: Sequence[float], priors: Priors) -> list[float]:

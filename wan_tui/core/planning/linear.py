@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from operator import mul
 
 Matrix = Sequence[Sequence[float]]
 
@@ -10,20 +11,16 @@ def inverse(matrix: Matrix) -> list[list[float]]:
     """Inverse of a symmetric positive definite matrix (Cholesky). Raises ValueError for any other."""
     size = len(matrix)
     lower = _cholesky(matrix)
-    # Rows of the inverse of the lower factor, then its product with its own transpose.
-    rows: list[list[float]] = []
+    # Columns of the inverse of the lower factor, each from its diagonal down; then its product with its transpose.
+    columns: list[list[float]] = []
     for i in range(size):
-        row = [0.0] * size
-        row[i] = 1.0 / lower[i][i]
-        for j in range(i):
-            row[j] = -sum(lower[i][k] * rows[k][j] for k in range(j, i)) / lower[i][i]
-        rows.append(row)
-    columns = list(zip(*rows, strict=True))
+        for j, column in enumerate(columns):
+            column.append(-dot(lower[i][j:i], column) / lower[i][i])
+        columns.append([1.0 / lower[i][i]])
     result = [[0.0] * size for _ in range(size)]
     for i in range(size):
         for j in range(i + 1):
-            product = sum(a * b for a, b in zip(columns[i][i:], columns[j][i:], strict=True))
-            result[i][j] = result[j][i] = product
+            result[i][j] = result[j][i] = dot(columns[i], columns[j][i - j :])
     return result
 
 
@@ -33,7 +30,8 @@ def product(matrix: Matrix, vector: Sequence[float]) -> list[float]:
 
 
 def dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
+    """Sum of the products; the shorter one decides how many."""
+    return sum(map(mul, left, right))
 
 
 def _cholesky(matrix: Matrix) -> list[list[float]]:
@@ -41,7 +39,7 @@ def _cholesky(matrix: Matrix) -> list[list[float]]:
     for i, given in enumerate(matrix):
         row: list[float] = []
         for j in range(i):
-            row.append((given[j] - dot(row, lower[j][:j])) / lower[j][j])
+            row.append((given[j] - dot(row, lower[j])) / lower[j][j])
         rest = given[i] - dot(row, row)
         if rest <= 0:
             raise ValueError("the matrix is not positive definite")

@@ -11,9 +11,11 @@ from functools import cached_property
 from wan_tui.core.catalog import Component, Model
 from wan_tui.core.catalog.efficiency import Efficiency, KernelShares, load_efficiency
 from wan_tui.core.catalog.gpus import GpuModel
-from wan_tui.core.planning.duration import WRITE_PIXELS_PER_SECOND, forward_flop, steps_by_expert
-from wan_tui.core.planning.memory import PROMPT_TOKENS
+from wan_tui.core.planning.activations import PROMPT_TOKENS
+from wan_tui.core.planning.duration import WRITE_PIXELS_PER_SECOND, steps_by_expert
+from wan_tui.core.planning.flops import decode_flop, encode_flop, forward_flop, text_encode_flop
 from wan_tui.core.planning.plan import Bounds, Clip, ExecutionPlan, StageSeconds, TimeEstimate
+from wan_tui.core.planning.tiles import decode_tiles, encode_tiles
 from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Quantization, StepCache
 
 
@@ -48,11 +50,15 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RooflineEstimate:
-    """Modelled seconds of one generation. ``load`` (once per deployment, from disk to ready) is not in ``total``."""
+    """Modelled seconds of one generation.
+
+    ``load`` (once per deployment, from disk to ready) is not in ``total``. ``step_seconds`` is one step of each expert
+    that takes any, without what a step cache saves.
+    """
 
     load: Bounds
     stages: tuple[StageCost, ...]
-    step_seconds: tuple[tuple[Phase, float], ...]
+    step_seconds: tuple[tuple[Phase, Bounds], ...]
 
     @property
     def total(self) -> Bounds:
@@ -104,18 +110,22 @@ def estimate_on_device(
         given_shares=shares,
         efficiency=efficiency or load_efficiency(),
     )
-    per_step = work.step()
+    step = work.step()
     stages = [work.text_encode()]
     if model.task.needs_image if with_image is None else with_image and model.task.takes_image:
         stages.append(work.image_encode())
     experts = steps_by_expert(model, clip.steps)
-    stages += [work.denoise(phase, count, per_step) for phase, count in experts]
+    stages += [work.denoise(phase, count, step) for phase, count in experts]
     stages += [work.decode(), work.write()]
     return RooflineEstimate(
         load=work.load(),
         stages=tuple(stages),
-        step_seconds=tuple((phase, per_step.seconds) for phase, _ in experts),
+        step_seconds=tuple((phase, work.bounds(step.seconds, "denoise")) for phase, count in experts if count),
     )
+
+
+# The decoder's share of a VAE's weights, by ``is_residual`` (2.1, 2.2): 73.3 of 126.9 and 555.0 of 704.7 million.
+_DECODER_SHARE = {False: 0.58, True: 0.79}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +171,7 @@ class _Work:
         return self._rate(self.device, self.plan.precision)
 
     def _rate(self, gpu: GpuModel, precision: Precision) -> float:
+        """Dense operations a second; fp32 counts as TF32, which is what cuDNN makes of it by default."""
         dense = gpu.dense_op_per_second * gpu.sustained_share
         if precision is Precision.FP32:
             return dense * (self.efficiency.tf32_rate if gpu.supports_bf16 else self.efficiency.fp32_rate_before_ampere)
@@ -180,15 +191,15 @@ class _Work:
         share = self.efficiency.pinned_share if pinned else self.efficiency.pageable_share
         return self.device.host_link_bytes_per_second * share
 
-    def _bounds(self, seconds: float, *kinds: str) -> Bounds:
+    def bounds(self, seconds: float, *kinds: str) -> Bounds:
         spread = 1.0 if isinstance(self.device, CpuModel) else self.device.rate_spread
         for kind in kinds:
             spread *= self.efficiency.spread[kind]
         return Bounds(seconds / spread, seconds, seconds * spread)
 
     def _stage(self, stage: Phase, cost: _Cost, *kinds: str, extra_transfer: float = 0.0) -> StageCost:
-        busy = self._bounds(cost.seconds, *kinds)
-        moved = self._bounds(extra_transfer, "transfer")
+        busy = self.bounds(cost.seconds, *kinds)
+        moved = self.bounds(extra_transfer, "transfer")
         return StageCost(
             stage=stage,
             compute_seconds=cost.compute,
@@ -210,16 +221,13 @@ class _Work:
         return component.parameters * self.efficiency.quantization[quantization].stored_bytes
 
     def _visit_seconds(self, component: Component) -> float:
-        """Bringing a component to the device once in a generation, and back where offload copies it back."""
-        stored, offload = self._stored_bytes(component), self.plan.offload
-        if offload is OffloadMode.NONE:
+        """Model offload brings a component to the device once in a generation, and copies it back."""
+        if self.plan.offload is not OffloadMode.MODEL:
             return 0.0
-        if offload is OffloadMode.MODEL:
-            return 2 * stored / self._link(pinned=False)
-        return self._pass_seconds(component)
+        return 2 * self._stored_bytes(component) / self._link(pinned=False)
 
     def _pass_seconds(self, component: Component) -> float:
-        """Moving a component through the device once, in pieces, as each of its forward passes does."""
+        """Piecewise offload moves a component through the device in every forward pass."""
         stored, offload = self._stored_bytes(component), self.plan.offload
         if offload is OffloadMode.SEQUENTIAL:
             hooks = self._leaves(component) * self.efficiency.sequential_seconds_per_leaf
@@ -248,13 +256,12 @@ class _Work:
         disk = sum(component.published_bytes for component in components) / self.efficiency.disk_bytes_per_second
         resident = self.plan.offload is OffloadMode.NONE
         moved = sum(self._stored_bytes(component) for component in components) / self._link(pinned=False)
-        return self._bounds(self.efficiency.load_floor_seconds + disk + (moved if resident else 0.0), "load")
+        return self.bounds(self.efficiency.load_floor_seconds + disk + (moved if resident else 0.0), "load")
 
     def text_encode(self) -> StageCost:
         """The prompt, and the negative prompt when guidance is on, one after the other."""
-        encoder, prompts = self.model.text_encoder, self.plan.batch * self._passes
-        embedding = encoder.config["vocab_size"] * encoder.config["d_model"]
-        flop = 2.0 * (encoder.parameters - embedding) * PROMPT_TOKENS * prompts
+        encoder = self.model.text_encoder
+        flop = text_encode_flop(self.model) * self.plan.batch * self._passes
         stored = self._stored_bytes(encoder)
         if self.plan.text_encoder_on_cpu and not isinstance(self.device, CpuModel):
             rate = self.host.matmul_flop_per_second if self.host else self.efficiency.host_flop_per_second
@@ -263,13 +270,17 @@ class _Work:
         widened = encoder.parameters * self.efficiency.quantization[self.plan.text_encoder_quantization].widening_bytes
         memory = (stored + widened) * self._passes / self.bandwidth
         cost = _Cost(max(flop / rate, memory), 0.0, 0.0)
-        return self._stage(Phase.TEXT_ENCODE, cost, "text", extra_transfer=self._visit_seconds(encoder))
+        moved = self._visit_seconds(encoder) or self._pass_seconds(encoder) * self._passes
+        return self._stage(Phase.TEXT_ENCODE, cost, "text", extra_transfer=moved)
 
     def image_encode(self) -> StageCost:
-        """The conditioning picture; A14B encodes it with all the empty frames of the clip behind it."""
-        frames = 1 if self.model.expand_timesteps else self.model.latent_frames(self.clip.frames)
-        share = _ENCODER_SHARE_2_2 if self.model.expand_timesteps else _ENCODER_SHARE_2_1
-        return self._vae_stage(Phase.IMAGE_ENCODE, share * frames, moved=self._visit_seconds(self.model.vae))
+        """The conditioning picture, once for all of the batch; A14B encodes the empty frames of the clip behind it."""
+        clip, tiled = self.clip, self.plan.vae_tiling
+        frames = 1 if self.model.expand_timesteps else clip.frames
+        flop = encode_flop(self.model, clip.width, clip.height, frames, tiled=tiled)
+        tiles = len(encode_tiles(self.model.vae, clip.width, clip.height)) if tiled else 1
+        share = 1 - _DECODER_SHARE[bool(self.model.vae.config["is_residual"])]
+        return self._vae_stage(Phase.IMAGE_ENCODE, flop, tiles * self.model.latent_frames(frames) * share)
 
     def step(self) -> _Cost:
         """One denoising step: one forward pass, two with guidance."""
@@ -282,13 +293,16 @@ class _Work:
         run = steps * self.efficiency.cache[self.plan.cache]
         cost = _Cost(step.compute * run, step.memory * run, step.transfer * run, step.overlapped)
         kinds = ("denoise",) if self.plan.cache is StepCache.NONE else ("denoise", "cached")
-        visit = self._visit_seconds(self.model.transformer) if self.plan.offload is OffloadMode.MODEL and steps else 0.0
+        visit = self._visit_seconds(self.model.transformer) if steps else 0.0
         return self._stage(phase, cost, *kinds, extra_transfer=visit)
 
     def decode(self) -> StageCost:
-        """All latent frames through the decoder."""
-        frames = self.model.latent_frames(self.clip.frames)
-        return self._vae_stage(Phase.VAE_DECODE, frames, moved=self._visit_seconds(self.model.vae))
+        """All latent frames through the decoder, one after the other, tile by tile."""
+        clip, tiled = self.clip, self.plan.vae_tiling
+        flop = decode_flop(self.model, clip.width, clip.height, clip.frames, tiled=tiled) * self.plan.batch
+        tiles = len(decode_tiles(self.model.vae, clip.width, clip.height)) if tiled else 1
+        share = _DECODER_SHARE[bool(self.model.vae.config["is_residual"])]
+        return self._vae_stage(Phase.VAE_DECODE, flop, tiles * self.model.latent_frames(clip.frames) * share)
 
     def write(self) -> StageCost:
         """Encoding the clip as video on the host."""
@@ -299,13 +313,13 @@ class _Work:
     def _passes(self) -> int:
         return 2 if self.clip.guidance > 1.0 else 1
 
-    def _vae_stage(self, stage: Phase, latent_frames: float, *, moved: float) -> StageCost:
+    def _vae_stage(self, stage: Phase, flop: float, rounds: float) -> StageCost:
+        """``rounds``: how many times over all weights of the VAE are used, and moved when they come in pieces."""
+        vae = self.model.vae
         rate = self.peak if isinstance(self.device, CpuModel) else self._rate(self.device, self.plan.vae_precision)
-        flop = decode_flop_per_pixel(self.model) * self.clip.width * self.clip.height * latent_frames
-        flop *= self.plan.batch * (self.efficiency.tiling_overhead if self.plan.vae_tiling else 1.0)
-        return self._stage(
-            stage, _Cost(flop / (rate * self.efficiency.vae_share), 0.0, 0.0), "vae", extra_transfer=moved
-        )
+        seconds = flop / (rate * self.efficiency.vae_share)
+        cost = _Cost(seconds, 0.0, self._pass_seconds(vae) * rounds, self._streams)
+        return self._stage(stage, cost, "vae", extra_transfer=self._visit_seconds(vae))
 
     def _forward(self) -> _Cost:
         """One pass of one expert over all tokens of the batch."""
@@ -352,20 +366,3 @@ class _Work:
             rate = peer * self.efficiency.peer_share
         others = (self.gpus - 1) / self.gpus
         return (4 * 2 * values / self.gpus + (weights if self.sharded else 0.0)) * others / rate
-
-
-# Decoding, in operations per pixel and latent frame, as counted on the diffusers modules (VAE 2.1, VAE 2.2); other
-# widths scale with the square. An encoder has two residual blocks per level where the decoder has three.
-_DECODE_FLOP_2_1, _DECODE_WIDTH_2_1 = 34.0e6, 96
-_DECODE_FLOP_2_2, _DECODE_WIDTH_2_2 = 73.6e6, 256
-_ENCODER_SHARE_2_1 = 0.6
-_ENCODER_SHARE_2_2 = 0.3
-
-
-def decode_flop_per_pixel(model: Model) -> float:
-    """Operations of the VAE decoder per pixel and latent frame."""
-    config = model.vae.config
-    if config["is_residual"]:
-        width = config.get("decoder_base_dim") or config["base_dim"]
-        return float(_DECODE_FLOP_2_2 * (width / _DECODE_WIDTH_2_2) ** 2)
-    return float(_DECODE_FLOP_2_1 * (config["base_dim"] / _DECODE_WIDTH_2_1) ** 2)

@@ -17,6 +17,9 @@ from wan_tui.core.validation.rulebook import finding
 from wan_tui.core.validation.safetensors_header import Fault, show
 from wan_tui.core.validation.tensor_comparison import PICKLES
 
+# The rules that speak of a folder; the others of the group are of single files and of checksums.
+CODES = tuple(f"WAN{number}" for number in range(401, 422))
+
 # What the class takes when config.json does not say; a key absent here must be written.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "WanTransformer3DModel": {

@@ -21,6 +21,8 @@ from wan_tui.core.validation.transformer_file import SUFFIXES
 
 Progress = Callable[[int, int], None]
 
+# The rules that only checksums can break.
+CODES = ("WAN427", "WAN428", "WAN429")
 _CHUNK_BYTES = 8 << 20
 _RECORD_LIMIT_BYTES = 256 << 10
 _LOCAL_METADATA = Path(".cache", "huggingface", "download")

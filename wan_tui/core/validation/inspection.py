@@ -87,7 +87,7 @@ class _Inspection:
         elif path.exists():
             yield self._path(path)
         else:
-            names = [*self._settings.deployments, *(entry.id for entry in load_catalogue().models)]
+            names = dict.fromkeys([*self._settings.deployments, *(entry.id for entry in load_catalogue().models)])
             raise UsageError(f"{unknown_name('target', target, names)}; a file or folder is a target too")
 
     def _configuration(self, file: Path | None, judgement: Judgement) -> Subject:

@@ -6,13 +6,15 @@ from wan_tui.core.catalog import Model
 from wan_tui.core.config.settings import LimitSettings, RequestDefaults
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.plan import Clip, GenerationRequest
+from wan_tui.core.validation import checkpoint as checkpoint_folder
+from wan_tui.core.validation import hashes, transformer_file
 from wan_tui.core.validation.catalogue import catalogue_findings
-from wan_tui.core.validation.checkpoint import check_checkpoint
-from wan_tui.core.validation.judgement import Judgement, judged, not_judged
+from wan_tui.core.validation.judgement import Judgement, codes_of, judged, not_judged
 from wan_tui.core.validation.request import request_findings
 from wan_tui.core.validation.rulebook.rules import Group
-from wan_tui.core.validation.transformer_file import check_transformer_file, is_transformer_file
+from wan_tui.core.validation.transformer_file import is_transformer_file
 
+_HASHES = "checksums are compared by wan-tui check --hash"
 # What only a real request can tell: its prompt, its seed, its picture.
 _OF_A_REQUEST = ("WAN207", "WAN209", "WAN210", "WAN211", "WAN212")
 
@@ -35,8 +37,13 @@ def judge_checkpoint(model: Model, checkpoint: Path | None) -> Judgement:
         return not_judged(Group.CHECKPOINT, "built in: there is no checkpoint")
     if checkpoint is None:
         return not_judged(Group.CHECKPOINT, "no checkpoint on this host")
-    check = check_transformer_file if is_transformer_file(checkpoint) else check_checkpoint
-    return judged(Group.CHECKPOINT, check(checkpoint, model))
+    is_file = is_transformer_file(checkpoint)
+    looked_at = transformer_file.CODES if is_file else checkpoint_folder.CODES
+    check = transformer_file.check_transformer_file if is_file else checkpoint_folder.check_checkpoint
+    other = "only for a folder" if is_file else "only for a transformer file"
+    reasons = {code: _HASHES if code in hashes.CODES else other for code in codes_of(Group.CHECKPOINT)}
+    skipped = {code: reason for code, reason in reasons.items() if code not in looked_at}
+    return judged(Group.CHECKPOINT, check(checkpoint, model), skipped)
 
 
 def _judge_defaults(name: str, model: Model, clip: Clip, limits: LimitSettings | None) -> Judgement:

@@ -17,6 +17,11 @@ from wan_tui.core.validation.rulebook import finding
 from wan_tui.core.validation.safetensors_header import Fault, Tensor, clip, read_header, show
 from wan_tui.core.validation.tensor_comparison import PICKLES, check_dtypes, compare_tensors, some
 
+# The rules that speak of a single file; the others of the group are of folders and of checksums.
+CODES = (
+    *("WAN410", "WAN412", "WAN413", "WAN414", "WAN416", "WAN417", "WAN418", "WAN419", "WAN420"),
+    *("WAN422", "WAN423", "WAN424", "WAN425", "WAN426"),
+)
 SUFFIXES = (".safetensors", ".gguf")
 _ARCHITECTURE = "wan"
 # Found in every file with diffusers' names, and in no other.
@@ -74,8 +79,9 @@ def check_transformer_file(path: Path, model: Model) -> tuple[Finding, ...]:
         file = read_transformer(path)
     except Fault as fault:
         return (finding(fault.code, where, fault.message),)
-    names = {file.name(name): name for name in expected_tensors(model.transformer)}
-    expected = {name: expected_tensors(model.transformer)[known] for name, known in names.items()}
+    needed = expected_tensors(model.transformer)
+    names = {file.name(name): name for name in needed}
+    expected = {name: needed[known] for name, known in names.items()}
     findings = _scales(where, file)
     weights = {name: tensor for name, tensor in file.tensors.items() if not _is_scale(name)}
     findings += compare_tensors(where, model.transformer.class_name, expected, weights)
