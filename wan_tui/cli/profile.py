@@ -22,7 +22,7 @@ _HEADER = """\
 # are the operations that can be the peak: bytes = max over them of the sum of coefficient x term.
 #   transformers: token (latent tokens x clips), shared_token (latent tokens), clip (clips at once), fixed
 #   text encoder: clip (prompts at once), fixed
-#   VAE: one pass over one latent frame, the first and every next one, history of its convolutions included:
+#   VAE: one pass over one latent frame (the first, the second, every next one), history of its convolutions included:
 #     area and edge (height x width and height + width in latent pixels), fixed; `kept` is the history alone.
 # `decode_flop`, `encode_flop`: operations a latent pixel in the first and each next pass, attention a pixel squared.
 
@@ -62,14 +62,13 @@ def _profile(components: list[str]) -> dict[str, Any]:
 
 def _toml(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
     """TOML with one line a figure; a writer for any data would spread these over ten times as many."""
-    if path:
+    figures = {key: value for key, value in table.items() if path and _depth(value) <= 2}
+    if figures:
         yield f"[{'.'.join(path)}]"
+        yield from (f"{key} = {_inline(value)}" for key, value in figures.items())
+        yield ""
     for key, value in table.items():
-        if _depth(value) <= 2 and path:
-            yield f"{key} = {_inline(value)}"
-    yield ""
-    for key, value in table.items():
-        if _depth(value) > 2 or not path:
+        if key not in figures:
             yield from _toml(value, (*path, key))
 
 

@@ -258,7 +258,7 @@ def _vae_peaks(component: Component, precision: Precision, half: str) -> dict[st
     ]
     grid = [_vae_terms(height, width) for height, width in itertools.product(_SIDES, _SIDES)]
     found: dict[str, Any] = {}
-    for name, call in (("first", 0), ("next", -1)):
+    for name, call in (("first", 0), ("second", 1), ("next", -1)):
         found[name] = {
             "peaks": envelope(fit([(terms, trace.calls[call]) for terms, trace in traces]), grid),
             "kept": fit([(terms, (trace.caches[call],)) for terms, trace in traces])[0],

@@ -48,17 +48,19 @@ def denoise_bytes(model: Model, *, tokens: int, batch: int = 1, precision: Preci
 
 
 def denoise_held_bytes(model: Model, *, tokens: int, batch: int = 1, precision: Precision = Precision.BF16) -> int:
-    """What the pipeline and its scheduler hold while a transformer pass runs: add it to ``denoise_bytes``.
+    """The most that pipeline and scheduler hold while a transformer pass runs: add it to ``denoise_bytes``.
 
-    Latents, the scheduler's history, the condition (i2v) or the mask (others) in fp32; the first pass's prediction and
-    the other prompt in the precision of the transformer.
+    In fp32: latents, the scheduler's history, and the mask (WanPipeline) or the condition and the first noise
+    (WanImageToVideoPipeline; the picture itself, one frame, is left out). In the precision of the transformer: the
+    predictions of both passes of guidance and the prompt that this pass does not see.
     """
     config = model.transformer.config
     values = tokens * math.prod(config["patch_size"])
-    condition = config["in_channels"] - config["out_channels"] if model.task.needs_image else config["out_channels"]
-    in_fp32 = values * ((1 + _SCHEDULER_LATENTS) * config["out_channels"] + condition) * 4
+    latent = config["out_channels"]
+    beside = config["in_channels"] if model.task.needs_image else latent
+    in_fp32 = values * ((1 + _SCHEDULER_LATENTS) * latent + beside) * 4
     prompt = PROMPT_TOKENS * config["text_dim"]
-    return int(batch * (in_fp32 + (values * config["out_channels"] + prompt) * precision.bytes_per_parameter))
+    return int(batch * (in_fp32 + (2 * values * latent + prompt) * precision.bytes_per_parameter))
 
 
 def text_encode_bytes(model: Model, *, batch: int = 1, precision: Precision = Precision.BF16) -> int:
@@ -153,7 +155,7 @@ class _Half:
         return _highest((self._pass(number)["kept"],), _vae_terms(size))
 
     def _pass(self, number: int) -> Mapping[str, Any]:
-        return self.passes["first" if number == 1 else "next"]
+        return self.passes[{1: "first", 2: "second"}.get(number, "next")]
 
 
 def _decode_whole(model: Model, decoder: _Half, size: Size, frames: int) -> int:
