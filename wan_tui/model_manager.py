@@ -11,22 +11,31 @@ from typing import Any, TypeVar
 
 from wan_tui.core.catalog import Model, load_catalogue
 from wan_tui.core.catalog.checkpoints import find_checkpoint
+from wan_tui.core.catalog.gpus import GpuModel, bounded_gpu, search_gpu
+from wan_tui.core.catalog.profiles import find_profile
 from wan_tui.core.config import DeploymentSettings, Settings, load_settings
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.hardware.look import look
-from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HardwareSample, HostSample
-from wan_tui.core.planning.compatibility import assess, assess_ladder
+from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
+from wan_tui.core.planning.assess import assess
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.compatibility import judge
 from wan_tui.core.planning.memory import GIB
 from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
+from wan_tui.core.planning.planner import HostRoom, Room, Task, candidates
 from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
-from wan_tui.core.words import Feature, OffloadMode, Precision, Severity, Verdict
+from wan_tui.core.words import AttentionBackend, Basis, Feature, OffloadMode, Quantization, Severity, Verdict
 
 Answer = dict[str, Any]
 Result = TypeVar("Result")
 
-# Cards that operators name when they ask "will it fit": memory in GiB.
-HARDWARE_PROFILES = {"rtx-4080": ("NVIDIA GeForce RTX 4080", 16), "rtx-3080": ("NVIDIA GeForce RTX 3080", 10)}
-HARDWARE_PROFILES |= {"low-vram": ("8 GiB card", 8), "h100-80gb": ("NVIDIA H100 80GB HBM3", 80)}
+# The card that each profile is made for.
+HARDWARE_PROFILES = {
+    "rtx-4080": "rtx 4080 16gb",
+    "rtx-3080": "rtx 3080 10gb",
+    "low-vram": "rtx 4060 8gb",
+    "resident-bf16": "h100 80gb hbm3",
+}
 
 _PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
 
@@ -89,7 +98,7 @@ class ModelManager:
     def get_wan_model_capabilities(self, model: str) -> Answer:
         entry = load_catalogue().find(model)
         width, height = entry.default_size
-        ladder = assess_ladder(entry, Precision.BF16)
+        large, small = _on_card(entry, search_gpu(HARDWARE_PROFILES["resident-bf16"])), _least(entry)
         return {
             "capabilities": {
                 "model_type": entry.id,
@@ -108,12 +117,12 @@ class ModelManager:
                 "needs_image": entry.task.needs_image,
             },
             "requirements": {
-                "min_vram_gb": _gib(min(memory.peak_bytes for _, memory in ladder)),
-                "estimated_vram_gb": _gib(ladder[0][1].peak_bytes),
+                "min_vram_gb": _gib(small),
+                "estimated_vram_gb": _gib(large.memory.peak_bytes) if large.memory else None,
                 "supported_precisions": [*_precisions(entry)],
-                "basis": ladder[0][1].basis.value,
+                "basis": Basis.MODELLED.value,
             },
-            "hardware_profiles": {name: _profile(entry, *card) for name, card in HARDWARE_PROFILES.items()},
+            "hardware_profiles": {name: _profile(entry, name, card) for name, card in HARDWARE_PROFILES.items()},
             "is_valid": self.validate_wan_model_configuration(entry.id)[0],
         }
 
@@ -137,9 +146,8 @@ class ModelManager:
     def assess_hardware_compatibility(self, model: str) -> Answer:
         return self._compatibility(load_catalogue().find(model), *look())
 
-    @staticmethod
-    def _compatibility(entry: Model, hardware: HardwareSample, host: HostSample) -> Answer:
-        found = assess(entry, DeploymentSettings(model=entry.id), hardware, host)
+    def _compatibility(self, entry: Model, hardware: HardwareSample, host: HostSample) -> Answer:
+        found = assess(entry, DeploymentSettings(model=entry.id), hardware, host, limits=self._settings.limits)
         gpu = _gpu_of(found, hardware)
         total = gpu.memory_total_bytes if gpu and gpu.memory_total_bytes else host.memory_total_bytes
         compatible = found.verdict not in (Verdict.INCOMPATIBLE, Verdict.UNKNOWN)
@@ -157,6 +165,7 @@ class ModelManager:
             "optimal_profile": found.plan.device if found.plan else None,
             "optimal_profile_config": _plan_facts(found.plan),
             "recommendations": _recommendations(found),
+            "estimated_seconds": _seconds(found),
             "vram_utilization": {
                 "available_gb": _gib(total),
                 "required_gb": _gib(peak),
@@ -178,8 +187,8 @@ class ModelManager:
             "optimization_settings": config,
             "performance_recommendations": compatibility["recommendations"],
             "estimated_metrics": {
-                # Only a device that was measured has a time: the terminal UI and the metrics show it once it is.
-                "inference_time_seconds": None,
+                # From the published rates of the card; what runs here is corrected by what was observed.
+                "inference_time_seconds": compatibility["estimated_seconds"],
                 "vram_usage_gb": usage["estimated_gb"],
                 "vram_utilization_percent": usage["utilization_percent"],
                 "basis": usage["basis"],
@@ -233,7 +242,7 @@ class ModelManager:
         answers = []
         for name in self.get_available_wan_models():
             entry = load_catalogue().find(name)
-            found = _on_card(entry, "this card", available_vram_gb)
+            found = _on_card(entry, _any_card(available_vram_gb))
             facts = {"model_id": entry.canonical_id, "verdict": found.verdict.value, "reason": found.reason}
             answers.append((order.index(found.verdict), {**facts, "settings": _plan_facts(found.plan)}))
         return [answer for _, answer in sorted(answers, key=lambda pair: pair[0])]
@@ -248,62 +257,87 @@ def _precisions(entry: Model) -> dict[str, None]:
     return dict.fromkeys(name.value for name in names)
 
 
-def _on_card(entry: Model, name: str, gib: float) -> Compatibility:
-    """The verdict on a card of ``gib`` GiB in a host with memory for everything."""
-    size = int(gib * GIB)
-    gpu = GpuSample(
-        index=0, uuid="", name=name, up=True, sampled_at=0.0, memory_total_bytes=size, memory_free_bytes=size
-    )
-    hardware = HardwareSample(DriverStatus(present=True, up=True, message=name), (gpu,))
-    host = HostSample(
-        hostname="",
-        cpu_name="",
-        cpu_count=1,
-        cpu_utilization_ratio=None,
-        memory_total_bytes=_AMPLE_HOST_BYTES,
-        memory_available_bytes=_AMPLE_HOST_BYTES,
-        sampled_at=0.0,
-    )
-    return assess(entry, DeploymentSettings(model=entry.id), hardware, host)
+def _on_card(entry: Model, gpu: GpuModel, profile: str = "auto") -> Compatibility:
+    """The verdict on an empty card in a host with memory for everything."""
+    room = Room(device="gpu:0", uuid=None, total_bytes=gpu.memory_bytes, free_bytes=gpu.memory_bytes, gpu=gpu)
+    task = Task(model=entry, clip=default_clip(entry), profile=find_profile(profile))
+    return judge(task, (room,), HostRoom(_AMPLE_HOST_BYTES, _AMPLE_HOST_BYTES))
 
 
-def _profile(entry: Model, card: str, gib: int) -> Answer:
-    found = _on_card(entry, card, gib)
-    plan = found.plan
+def _any_card(gib: float) -> GpuModel:
+    """A card of that much memory, no faster than the slowest known one of its generation."""
+    return bounded_gpu(f"a card with {gib:g} GiB", int(gib * GIB), (8, 9))
+
+
+def _least(entry: Model) -> int:
+    """Bytes of the least that the default clip takes on any card, at whatever cost in time."""
+    gpu = search_gpu(HARDWARE_PROFILES["resident-bf16"])
+    room = Room(device="gpu:0", uuid=None, total_bytes=gpu.memory_bytes, free_bytes=gpu.memory_bytes, gpu=gpu)
+    task = Task(model=entry, clip=default_clip(entry), profile=find_profile("auto"))
+    _, least = candidates(task, room, HostRoom(_AMPLE_HOST_BYTES, _AMPLE_HOST_BYTES), 0)
+    assert least is not None
+    return least.memory.peak_bytes
+
+
+def _profile(entry: Model, profile: str, card: str) -> Answer:
+    gpu = search_gpu(card)
+    found = _on_card(entry, gpu, profile)
     return {
-        "target_gpu": card,
+        "target_gpu": gpu.label,
         "verdict": found.verdict.value,
         "vram_requirement_gb": _gib(found.memory.peak_bytes) if found.memory else None,
-        "batch_size": 1,
-        "precision": plan.precision.value if plan else None,
-        "optimizations": _optimizations(plan),
+        "batch_size": found.plan.batch if found.plan else 1,
+        "precision": _precision_word(found.plan),
+        "inference_time_seconds": _seconds(found),
+        "optimizations": _optimizations(found.plan),
     }
+
+
+def _seconds(found: Compatibility) -> float | None:
+    return round(found.seconds.expected, 1) if found.seconds else None
+
+
+def _precision_word(plan: ExecutionPlan | None) -> str | None:
+    """What the transformers are stored in: what a user calls the precision."""
+    if plan is None:
+        return None
+    stored = plan.quantization is not Quantization.NONE
+    return plan.quantization.value if stored else plan.precision.value
 
 
 def _plan_facts(plan: ExecutionPlan | None) -> Answer:
     if plan is None:
         return {}
     return {
-        "precision": plan.precision.value,
+        "precision": _precision_word(plan),
+        "compute_precision": plan.precision.value,
+        "offload": plan.offload.value,
+        "text_encoder": "host" if plan.text_encoder_on_cpu else plan.text_encoder_quantization.value,
         "vae_precision": plan.vae_precision.value,
-        "enable_xformers": False,
+        "enable_xformers": plan.attention is AttentionBackend.XFORMERS,
         "vae_tile_size": 256 if plan.vae_tiling else None,
-        "cpu_offload": plan.offload is OffloadMode.MODEL,
+        "cpu_offload": plan.offload is not OffloadMode.NONE,
         "enable_attention_slicing": False,
         "enable_sequential_cpu_offload": plan.offload is OffloadMode.SEQUENTIAL,
-        "batch_size": 1,
+        "batch_size": plan.batch,
     }
 
 
 def _optimizations(plan: ExecutionPlan | None) -> list[str]:
     if plan is None:
         return []
-    tiling = ["vae_tiling"] if plan.vae_tiling else []
-    return tiling + ([] if plan.offload is OffloadMode.NONE else [f"{plan.offload.value}_offload"])
+    return [
+        *(["vae_tiling"] if plan.vae_tiling else []),
+        *([] if plan.quantization is Quantization.NONE else [f"{plan.quantization.value}_weights"]),
+        *([] if plan.offload is OffloadMode.NONE else [f"{plan.offload.value}_offload"]),
+        *(["text_encoder_on_host"] if plan.text_encoder_on_cpu else []),
+    ]
 
 
 def _recommendations(found: Compatibility) -> list[str]:
-    return [found.reason] if found.verdict is not Verdict.FITS else []
+    if found.verdict is Verdict.FITS:
+        return []
+    return [found.reason, *(remedy.title for remedy in found.remedies)]
 
 
 def _gpu_of(found: Compatibility, hardware: HardwareSample) -> GpuSample | None:

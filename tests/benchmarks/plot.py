@@ -45,6 +45,9 @@ def draw_estimates(points: Sequence[Point], file: Path, title: str) -> None:
         [(x(first), y(first * 1.1)), (x(last), y(last * 1.1)), (x(last), y(last / 1.1)), (x(first), y(first / 1.1))],
         BAND,
     )
+    # The band runs over the frame: what is outside is white again.
+    for box in ((0, 0, SIDE, MARGIN), (0, SIDE - MARGIN, SIDE, SIDE), (0, 0, MARGIN, SIDE), (SIDE - MARGIN, 0, SIDE, SIDE)):
+        draw.rectangle(box, "white")
     for tick in _ticks(first, last):
         draw.line([(x(tick), MARGIN), (x(tick), SIDE - MARGIN)], GRID)
         draw.line([(MARGIN, y(tick)), (SIDE - MARGIN, y(tick))], GRID)
@@ -57,22 +60,18 @@ def draw_estimates(points: Sequence[Point], file: Path, title: str) -> None:
         centre = x(point.shown.expected), y(point.observed)
         draw.line([(x(point.shown.low), centre[1]), (x(point.shown.high), centre[1])], colour, 2)
         draw.ellipse([centre[0] - 5, centre[1] - 5, centre[0] + 5, centre[1] + 5], colour)
-    # What runs over the frame is hidden by the margins.
-    for box in ((0, 0, SIDE, MARGIN), (0, SIDE - MARGIN + 1, SIDE, SIDE)):
-        if box[1] == 0:
-            draw.rectangle(box, "white")
     draw.rectangle([MARGIN, MARGIN, SIDE - MARGIN, SIDE - MARGIN], outline=INK)
-    draw.text((SIDE / 2, 24), title, INK, large, anchor="mt")
+    draw.text((SIDE / 2, 14), title, INK, large, anchor="mt")
     legend = (("first five runs", LEARNING), ("observed inside the interval", INSIDE), ("outside", OUTSIDE))
     left = MARGIN
     for text, colour in legend:
-        draw.ellipse([left, 60, left + 10, 70], colour)
-        draw.text((left + 16, 65), text, INK, font, anchor="lm")
+        draw.ellipse([left, 49, left + 10, 59], colour)
+        draw.text((left + 16, 54), text, INK, font, anchor="lm")
         left += 60 + round(draw.textlength(text, font))
     draw.text(
         (SIDE / 2, SIDE - 36), "estimated seconds, bars: 90 % interval; band: within 10 %", INK, font, anchor="mm"
     )
-    draw.text((MARGIN, MARGIN - 12), "observed seconds", INK, font, anchor="lb")
+    draw.text((MARGIN, MARGIN - 6), "observed seconds", INK, font, anchor="lb")
     image.save(file, "PNG")
 
 

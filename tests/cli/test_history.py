@@ -52,7 +52,9 @@ def test_estimates_stand_beside_observations_newest_first(
     keep(home, LOAD, record(3.0, ended_at=NOW))
     assert main(["--config", settings, "history"]) == 0
     head, run, load = capsys.readouterr().out.splitlines()
-    assert head.split() == "ENDED WHAT DEPLOYMENT MODEL DEVICE CLIP ESTIMATED TOOK ERROR BASIS".split()
+    assert head.split() == [
+        *("ENDED", "WHAT", "DEPLOYMENT", "MODEL", "DEVICE", "CLIP", "ESTIMATED", "TOOK", "ERROR", "BASIS")
+    ]
     assert "64x64x9, 4 steps" in run
     assert "2.5 s (1.5 s - 4.0 s)" in run
     assert "3.0 s" in run

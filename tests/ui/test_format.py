@@ -173,3 +173,14 @@ def test_ascii_keeps_every_cell() -> None:
 
 def to_ascii_frame(frame: Frame) -> str:
     return "\n".join(to_ascii(line) for line in plain(frame).splitlines())
+
+
+def test_an_estimate_says_how_many_runs_corrected_it() -> None:
+    snapshot = snapshots.pocket_running()
+    job = next(job for job in snapshot.jobs if job.state is JobState.RUNNING)
+    assert job.estimate is not None
+    job = replace(job, estimate=replace(job.estimate, runs=12))
+    panel = plain(format_jobs.job_panel(snapshot, job, (), View(80, 20), full=False))
+    assert "est. 4.0 s calibrated (12 runs)" in panel
+    one = replace(job, estimate=replace(time_estimate(4.0, Basis.CALIBRATED), runs=1))
+    assert "calibrated (1 run)" in plain(format_jobs.job_panel(snapshot, one, (), View(80, 20), full=False))

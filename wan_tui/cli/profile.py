@@ -51,8 +51,9 @@ def profile_architecture(models: list[str], output: Path | None, *, as_json: boo
 
 
 def _profile(components: list[str]) -> dict[str, Any]:
+    sys.stderr.write(f"profiling {len(components)} networks on torch's meta device: about half a minute for all\n")
     command = [sys.executable, "-m", "wan_tui.worker.profile", *components]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         last = (run.stderr.strip().splitlines() or [f"status {run.returncode}"])[-1]
         raise WanTuiError(f"profiling failed: {last}")

@@ -6,7 +6,6 @@ import json
 from wan_tui.cli.text import columns
 from wan_tui.core.validation.rulebook.rules import Group, Rule, rule, rules
 
-
 PAGE_HEAD = """\
 # Rules
 

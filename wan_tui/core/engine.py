@@ -165,7 +165,7 @@ class Engine:
     async def _assess(self) -> bool:
         assert self._host is not None
         first = not self._assessed
-        self._manager.assess(self._hardware, self._host, self._checkpoints)
+        await self._manager.assess(self._hardware, self._host, self._checkpoints)
         self._assessed = True
         if first and self._load_wanted:
             self._manager.load_wanted()

@@ -123,9 +123,13 @@ class _Run:
             prompt=self._request.prompt,
             negative_prompt=self._request.negative_prompt,
             do_classifier_free_guidance=self._request.guidance > 1.0,
-            device=self._loaded.device,
+            device=self._loaded.text_device,
         )
-        return {"prompt_embeds": prompt, "negative_prompt_embeds": negative}
+        device = self._loaded.device
+        return {
+            "prompt_embeds": prompt.to(device),
+            "negative_prompt_embeds": None if negative is None else negative.to(device),
+        }
 
     def _denoise(self, prompts: dict[str, Any]) -> torch.Tensor:
         """Normalised latents. The image of an image-to-video model is encoded inside the pipeline's call."""
@@ -136,7 +140,7 @@ class _Run:
             self._enter(Phase.IMAGE_ENCODE)
         if model.default_guidance_low_noise is not None and request.guidance == model.default_guidance:
             arguments["guidance_scale_2"] = model.default_guidance_low_noise
-        with self._denoising_begins_after_latents():
+        with self._loaded.without_text_encoder(), self._denoising_begins_after_latents():
             result = self._pipeline(
                 **arguments,
                 width=request.width,

@@ -1,22 +1,35 @@
 """From a catalogue entry and a plan to a diffusers pipeline in memory."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline
+import transformers
+from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
 
-from wan_tui.core.catalog import Model
+from wan_tui.core.catalog import Component, Model
 from wan_tui.core.planning.plan import ExecutionPlan
 from wan_tui.core.runtime.protocol import Load
-from wan_tui.core.words import LoadFailureReason, OffloadMode, Precision
+from wan_tui.core.words import AttentionBackend, LoadFailureReason, OffloadMode, Precision, Quantization, StepCache
 from wan_tui.worker.failures import is_out_of_memory
 from wan_tui.worker.pocket import ensure_pocket
 
 _DTYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
+
+_BACKENDS = {
+    AttentionBackend.FLASH: "flash",
+    AttentionBackend.XFORMERS: "xformers",
+    AttentionBackend.SAGE: "sage",
+}
+# Relative change of the first block's residual below which the other blocks are skipped.
+FIRST_BLOCK_THRESHOLD = 0.05
+
+Report = Callable[[str, float], None]
 
 
 class LoadError(Exception):
@@ -36,8 +49,17 @@ class LoadedModel:
     device: torch.device
     pipeline: Any
 
+    @property
+    def text_device(self) -> torch.device:
+        """Where prompts are encoded."""
+        return torch.device("cpu") if self.plan.text_encoder_on_cpu else self.device
 
-def load_pipeline(model: Model, command: Load, report: Callable[[str, float], None]) -> LoadedModel:
+    def without_text_encoder(self) -> contextlib.AbstractContextManager[None]:
+        """While it is left, the text encoder has no say in where the pipeline computes."""
+        return _text_encoder_left_out(self.pipeline, self.plan)
+
+
+def load_pipeline(model: Model, command: Load, report: Report) -> LoadedModel:
     """Load ``model`` as the plan says, telling ``report`` each stage. Raises LoadError."""
     device = _device(command.plan)
     try:
@@ -48,9 +70,9 @@ def load_pipeline(model: Model, command: Load, report: Callable[[str, float], No
             source = str(ensure_pocket(model, Path(command.cache_directory)))
         else:
             source = command.checkpoint or model.repository
-        pipeline = _from_pretrained(model, source, command.plan, report)
+        pipeline = _build(model, source, command.plan, device, report)
         report("place on device", 0.8)
-        _place(pipeline, command.plan, device)
+        place(pipeline, command.plan, device)
     except Exception as error:
         raise _load_error(error, model, command) from error
     return LoadedModel(model=model, plan=command.plan, device=device, pipeline=pipeline)
@@ -69,30 +91,116 @@ def _device(plan: ExecutionPlan) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def _from_pretrained(model: Model, source: str, plan: ExecutionPlan, report: Callable[[str, float], None]) -> Any:
-    report("vae", 0.1)
-    offline = {"local_files_only": True}
-    vae_dtype = _DTYPES[plan.vae_precision]
-    vae = AutoencoderKLWan.from_pretrained(source, subfolder="vae", dtype=vae_dtype, **offline)
-    report("text encoder and transformer", 0.2)
+def _build(model: Model, source: str, plan: ExecutionPlan, device: torch.device, report: Report) -> Any:
+    """The pipeline, read one component after the other: the host never holds two that go to the device."""
+    components: dict[str, Any] = {}
+    for number, (role, component) in enumerate(model.components):
+        report(f"read {role}", number / (len(model.components) + 1))
+        components[role] = _read(role, component, source, plan)
+        if plan.offload is OffloadMode.NONE and not (role == "text_encoder" and plan.text_encoder_on_cpu):
+            components[role].to(device)
+    if model.experts == 1:
+        components["transformer_2"] = None
+    if model.task.needs_image:
+        components |= {"image_encoder": None, "image_processor": None}
     pipeline_class = WanImageToVideoPipeline if model.task.needs_image else WanPipeline
-    absent = {"image_encoder": None, "image_processor": None} if model.task.needs_image else {}
-    return pipeline_class.from_pretrained(source, vae=vae, dtype=_DTYPES[plan.precision], **absent, **offline)
+    return pipeline_class.from_pretrained(source, local_files_only=True, **components)
 
 
-def _place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:
+def _read(role: str, component: Component, source: str, plan: ExecutionPlan) -> Any:
+    keywords: dict[str, Any] = {"subfolder": role, "local_files_only": True}
+    if component.class_name == "AutoencoderKLWan":
+        return AutoencoderKLWan.from_pretrained(source, dtype=_DTYPES[plan.vae_precision], **keywords)
+    dtype = _DTYPES[plan.precision]
+    if component.class_name == "UMT5EncoderModel":
+        if plan.text_encoder_quantization is not Quantization.NONE:
+            keywords["quantization_config"] = _nf4(transformers.BitsAndBytesConfig, dtype)
+        return transformers.UMT5EncoderModel.from_pretrained(source, dtype=dtype, **keywords)
+    if (config := _quantization_config(plan.quantization, dtype)) is not None:
+        keywords["quantization_config"] = config
+    transformer = WanTransformer3DModel.from_pretrained(source, dtype=dtype, **keywords)
+    if plan.quantization is Quantization.FP8:
+        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    return transformer
+
+
+def _quantization_config(quantization: Quantization, dtype: torch.dtype) -> Any:
+    """What diffusers quantizes with while it reads; None for what needs nothing."""
+    match quantization:
+        case Quantization.NONE | Quantization.FP8:
+            return None
+        case Quantization.INT8:
+            from torchao.quantization import Int8WeightOnlyConfig
+
+            return diffusers.TorchAoConfig(Int8WeightOnlyConfig())
+        case Quantization.INT4:
+            from torchao.quantization import Int4WeightOnlyConfig
+
+            return diffusers.TorchAoConfig(Int4WeightOnlyConfig())
+        case Quantization.NF4:
+            return _nf4(diffusers.BitsAndBytesConfig, dtype)
+    raise LoadError(
+        LoadFailureReason.ENVIRONMENT, f"{quantization} weights come from a GGUF file, and no deployment names one yet"
+    )
+
+
+def _nf4(config_class: Any, dtype: torch.dtype) -> Any:
+    return config_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:
+    """Put the components where the plan wants them, and switch on what it says about the VAE and attention."""
     pipeline.set_progress_bar_config(disable=True)
     if plan.vae_tiling:
         pipeline.vae.enable_tiling()
-    if device.type == "cpu":
-        return
-    match plan.offload:
-        case OffloadMode.NONE:
-            pipeline.to(device)
-        case OffloadMode.MODEL:
-            pipeline.enable_model_cpu_offload(device=device)
-        case OffloadMode.SEQUENTIAL:
-            pipeline.enable_sequential_cpu_offload(device=device)
+    if plan.vae_slicing:
+        pipeline.vae.enable_slicing()
+    experts = [expert for expert in (pipeline.transformer, pipeline.transformer_2) if expert is not None]
+    if plan.attention is not AttentionBackend.SDPA:
+        for expert in experts:
+            expert.set_attention_backend(_BACKENDS[plan.attention])
+    if plan.cache is StepCache.FIRST_BLOCK:
+        for expert in experts:
+            expert.enable_cache(diffusers.FirstBlockCacheConfig(threshold=FIRST_BLOCK_THRESHOLD))
+    with _text_encoder_left_out(pipeline, plan):
+        match plan.offload:
+            case OffloadMode.MODEL if device.type != "cpu":
+                pipeline.enable_model_cpu_offload(device=device)
+            case OffloadMode.SEQUENTIAL if device.type != "cpu":
+                pipeline.enable_sequential_cpu_offload(device=device)
+            case OffloadMode.GROUP_BLOCK | OffloadMode.GROUP_LEAF:
+                _group_offload(pipeline, experts, plan, device)
+            case _:
+                pass
+
+
+@contextlib.contextmanager
+def _text_encoder_left_out(pipeline: Any, plan: ExecutionPlan) -> Iterator[None]:
+    """A text encoder that computes on the host gets no hooks, and does not decide where the pipeline runs."""
+    encoder = pipeline.text_encoder
+    if plan.text_encoder_on_cpu:
+        pipeline.text_encoder = None
+    try:
+        yield
+    finally:
+        pipeline.text_encoder = encoder
+
+
+def _group_offload(pipeline: Any, experts: list[Any], plan: ExecutionPlan, device: torch.device) -> None:
+    """Transformers and text encoder come in groups; the VAE is small and stays."""
+    by_block = plan.offload is OffloadMode.GROUP_BLOCK
+    streams = plan.offload_stream and device.type == "cuda"
+    for module in (*experts, pipeline.text_encoder):
+        if module is not None:
+            diffusers.hooks.apply_group_offloading(
+                module,
+                onload_device=device,
+                offload_device=torch.device("cpu"),
+                offload_type="block_level" if by_block else "leaf_level",
+                num_blocks_per_group=1 if by_block else None,
+                use_stream=streams,
+            )
+    pipeline.vae.to(device)
 
 
 def _load_error(error: Exception, model: Model, command: Load) -> LoadError:

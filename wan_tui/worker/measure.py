@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import torch
 
-from wan_tui.core.planning.duration import DeviceRate, forward_flop
-from wan_tui.core.planning.memory import PROMPT_TOKENS
+from wan_tui.core.planning.activations import PROMPT_TOKENS
+from wan_tui.core.planning.duration import DeviceRate
+from wan_tui.core.planning.flops import forward_flop
 from wan_tui.worker.load import LoadedModel
 
 # Latent sides (tokens = (side/2)^2) that fill the device and are still over in a moment.
@@ -24,7 +25,7 @@ def measure_rate(loaded: LoadedModel) -> DeviceRate:
     stride = int(model.vae.config["scale_factor_spatial"])
 
     def encode() -> None:
-        pipeline.encode_prompt("", "", do_classifier_free_guidance=True, device=loaded.device)
+        pipeline.encode_prompt("", "", do_classifier_free_guidance=True, device=loaded.text_device)
 
     def forward(side: int) -> float:
         return _best_seconds(lambda: _forward(loaded, side), loaded.device)

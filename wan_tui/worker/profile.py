@@ -139,17 +139,23 @@ def trace_text(component: Component, precision: Precision, batch: int, layers: i
 def _run_text(module: Any, batch: int) -> Any:
     tokens = torch.zeros(batch, PROMPT_TOKENS, dtype=torch.long, device="meta")
     # transformers drops a mask without padding, which it cannot see on meta: prompts are shorter than their padding.
-    with mock.patch.object(transformers.masking_utils, "_ignore_bidirectional_mask_sdpa", lambda *_: False):
+    with mock.patch.object(transformers.masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=False):
         return module(tokens, torch.ones_like(tokens))
 
 
 def trace_vae(
-    component: Component, precision: Precision, half: str, shape: Sequence[int], *, tiled: bool = False, batch: int = 1
+    component: Component,
+    precision: Precision,
+    half: str,
+    shape: Sequence[int],
+    *,
+    tiled: bool = False,
+    sliced: bool = False,
+    batch: int = 1,
 ) -> VaeTrace:
     """``half`` is ``decode`` or ``encode``; ``shape`` is (latent frames, latent height, latent width)."""
     module = build(component, precision)
-    if tiled:
-        module.enable_tiling()
+    module.use_tiling, module.use_slicing = tiled, sliced
     calls: list[tuple[int, ...]] = []
     caches: list[int] = []
     with torch.no_grad(), fused_attention(), LiveStorages(module) as storages:
@@ -221,9 +227,7 @@ def profile_component(component: Component, per_token_time: bool = False) -> dic
         case "UMT5EncoderModel":
             return {precision.value: {"peaks": _text_peaks(component, precision)} for precision in Precision}
         case _:
-            return {
-                f"{half}_flop": _vae_flop(component, half) for half in ("decode", "encode")
-            } | {
+            return {f"{half}_flop": _vae_flop(component, half) for half in ("decode", "encode")} | {
                 precision.value: {half: _vae_peaks(component, precision, half) for half in ("decode", "encode")}
                 for precision in (Precision.FP32, Precision.BF16)
             }
@@ -329,14 +333,21 @@ def profile(names: Sequence[str]) -> dict[str, Any]:
     }
     for name in names or parts:
         sys.stderr.write(f"{name}\n")
-        found[name] = profile_component(*parts[name])
+        try:
+            found[name] = profile_component(*parts[name])
+        except ProfileError as error:
+            raise ProfileError(f"{name}: {error}") from error
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wan_tui.worker.profile", description=__doc__)
     parser.add_argument("components", nargs="*", metavar="COMPONENT")
-    found = profile(parser.parse_args(arguments).components)
+    try:
+        found = profile(parser.parse_args(arguments).components)
+    except ProfileError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 0
 

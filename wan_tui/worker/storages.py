@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):  # type: ignore[misc]  # torch has no stubs here
     """Counts the storages that operations allocate inside the block, for as long as each is alive.
 
     ``trace`` holds the live bytes after every operation, while its inputs are still alive: the same operations in

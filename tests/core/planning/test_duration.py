@@ -3,7 +3,8 @@
 import pytest
 
 from wan_tui.core.catalog import load_catalogue
-from wan_tui.core.planning.duration import DeviceRate, estimate_time, forward_flop
+from wan_tui.core.planning.duration import DeviceRate, estimate_time
+from wan_tui.core.planning.flops import forward_flop
 from wan_tui.core.planning.plan import TimeEstimate
 from wan_tui.core.words import Basis, Phase
 

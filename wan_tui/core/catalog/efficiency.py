@@ -30,10 +30,11 @@ class KernelShares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightCost:
-    """Bytes of one stored weight with its scales, and bytes moved per weight and forward to widen it."""
+    """Bytes of one stored weight with its scales, bytes moved per weight and forward to widen it, and the error it causes."""
 
     stored_bytes: float
     widening_bytes: float
+    relative_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ class Weights(StrEnum):
     POCKET = "pocket"
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity (there is one catalogue): so both can key a cache.
+@dataclass(frozen=True, slots=True, eq=False)
 class Component:
     """One network of a model: its class, constructor arguments and exact number of parameters."""
 
@@ -58,7 +59,7 @@ class Component:
         return self.parameters * self.published.bytes_per_parameter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
     """A catalogue entry. Sizes are (width, height) pixels; frames follow the 4k+1 rule."""
 

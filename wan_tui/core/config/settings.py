@@ -4,12 +4,22 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from wan_tui.core.catalog import load_catalogue
+from wan_tui.core.catalog.profiles import Profile, TextEncoderPlace, built_in_profiles, find_profile, profile_of
 from wan_tui.core.config.environment import Override, overrides
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.paths import config_file, default_paths
+from wan_tui.core.words import OffloadMode, Precision, Quantization, StepCache
 
 DeploymentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -28,11 +38,26 @@ class RequestDefaults(_Section):
     guidance: float | None = Field(default=None, ge=0, le=100)
 
 
+class ProfileSettings(_Section):
+    """A profile of one's own: the options that plans may take. What is left out does not constrain."""
+
+    description: str = ""
+    device: Literal["any", "cpu"] = "any"
+    precisions: list[Precision] | None = Field(default=None, min_length=1)
+    quantizations: list[Quantization] | None = Field(default=None, min_length=1)
+    text_encoders: list[TextEncoderPlace] | None = Field(default=None, min_length=1)
+    offloads: list[OffloadMode] | None = Field(default=None, min_length=1)
+    vae_tiling: bool | None = None
+    vae_precision: Precision | None = None
+    caches: list[StepCache] | None = Field(default=None, min_length=1)
+    memory_gib: float | None = Field(default=None, ge=1, le=1024)
+
+
 class DeploymentSettings(_Section):
     """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``."""
 
     model: str
-    profile: Literal["auto", "cpu"] = "auto"
+    profile: str = "auto"
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|gpu:\d{1,3})$")] = "auto"
     wanted_loaded: bool = False
     checkpoint: Path | None = None
@@ -100,7 +125,27 @@ class Settings(_Section):
     exporter: ExporterSettings = Field(default_factory=ExporterSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    profiles: dict[DeploymentName, ProfileSettings] = Field(default_factory=dict)
     deployments: dict[DeploymentName, DeploymentSettings] = Field(default_factory=dict)
+
+    @field_validator("deployments")
+    @classmethod
+    def _known_profiles(
+        cls, value: dict[str, DeploymentSettings], info: ValidationInfo
+    ) -> dict[str, DeploymentSettings]:
+        known = {*built_in_profiles(), *info.data.get("profiles", {})}
+        for name, deployment in value.items():
+            if deployment.profile not in known:
+                raise ValueError(f"{name}.profile: {unknown_name('profile', deployment.profile, known)}")
+        return value
+
+    def own_profiles(self) -> dict[str, Profile]:
+        """The profiles that this configuration adds, by name; one of a built-in name replaces that."""
+        return {name: profile_of(name, entry.model_dump(mode="json")) for name, entry in self.profiles.items()}
+
+    def profile(self, deployment: DeploymentSettings) -> Profile:
+        """What a deployment's profile means."""
+        return find_profile(deployment.profile, self.own_profiles())
 
     def deployment(self, name: str) -> DeploymentSettings:
         """Settings of one deployment. Raises UsageError for an unknown name."""
@@ -198,4 +243,5 @@ def known_keys(section: list[str]) -> list[str]:
     if len(section) == 3 and section[2] == "defaults":
         return list(RequestDefaults.model_fields)
     sections: dict[str, type[_Section]] = {"": Settings, **_SCALAR_SECTIONS, "deployments": DeploymentSettings}
+    sections["profiles"] = ProfileSettings
     return list(sections[section[0] if section else ""].model_fields)

@@ -1,8 +1,8 @@
 """Device memory that the networks need beside their weights, phase by phase, in bytes.
 
-Coefficients are data (activations.toml), made by ``wan-tui profile-architecture``: it runs the real modules of diffusers
-and transformers on torch's meta device and tracks live storages. The formulas here add what the code around the networks
-holds meanwhile; they follow AutoencoderKLWan and the Wan pipelines of diffusers 0.42 line by line.
+Coefficients are data (activations.toml), made by ``wan-tui profile-architecture``: it runs the real modules of
+diffusers and transformers on torch's meta device and tracks live storages. The formulas here add what the code around
+the networks holds meanwhile; they follow AutoencoderKLWan and the Wan pipelines of diffusers 0.42 line by line.
 
 All figures count inputs and outputs, assume fused attention, and leave out what no tensor shows: workspaces of
 convolution kernels, the allocator's fragmentation and the CUDA context. Guidance runs two passes one after the other:
@@ -34,7 +34,7 @@ Terms = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class FlopTerms:
-    """Operations of one VAE half per latent pixel, in the first pass and each later one; attention per pixel squared."""
+    """Operations of half a VAE a latent pixel, in the first pass and each later one; attention a pixel squared."""
 
     first: int
     next: int
@@ -199,10 +199,12 @@ def _encode(model: Model, encoder: _Half, tiles: tuple[Size, ...], pixels: int, 
     copies = 2 if model.vae.config.get("patch_size") else 1
     clip = copies * _COLOURS * pixels * frames * encoder.value_bytes
     moments = 2 * int(model.vae.config["z_dim"]) * encoder.value_bytes  # mean and log variance of each latent pixel
+    # In the last pass: the latents of all before it; a whole picture's variable still holds those of the one before it.
+    before = passes - 1 + (1 if passes > 2 and len(tiles) == 1 else 0)
     kept = peak = 0
     for size in tiles:
         tile = _area(size) * passes * moments
-        inside = encoder.working(size, passes) + (tile if passes > 1 else 0)
+        inside = encoder.working(size, passes) + _area(size) * before * moments
         joined = encoder.history(size, passes) + 2 * tile
         peak = max(peak, kept + max(inside, joined))
         kept += tile if len(tiles) > 1 else 0

@@ -38,6 +38,12 @@ CUT_SHARE = 0.9205
 SPREAD_WORTH_RUNS = 4.0
 # No interval is narrower than this either way, whatever the evidence: the machine does other work too.
 LEAST_SPREAD = 0.05
+# Factors that make two clips rather different. The frame's size decides which kernels run and what fits into caches;
+# frames and steps repeat them. The last is the distance between one pass a step (no guidance) and two.
+DIFFERENT_PIXELS = 3.0
+DIFFERENT_FRAMES = 10.0
+DIFFERENT_STEPS = 100.0
+DIFFERENT_PASSES = 0.33
 NORMAL_90 = 1.6449
 
 
@@ -87,8 +93,8 @@ class Observation:
 class Priors:
     """Standard deviations of log(observed / modelled), level by level: 0.1 is about ten per cent.
 
-    ``near_shape`` is shared by clips that resemble each other: fully by equal ones, hardly by ones that differ by
-    more than the factor ``resemblance`` in pixels, frames or steps.
+    ``near_shape`` is shared by clips that resemble each other: wholly by equal ones, to 60 % by ones that differ
+    by one of the ``DIFFERENT_`` factors.
     """
 
     stage: float
@@ -99,7 +105,6 @@ class Priors:
     shape: float
     versions: float
     noise: float
-    resemblance: float = 10.0
 
     @property
     def variance(self) -> float:
@@ -109,7 +114,7 @@ class Priors:
 
 
 # 90 % within a factor of two of the model (1.645 x 0.42 = log 2).
-SECONDS = Priors(stage=0.15, device=0.2, model=0.2, plan=0.1, near_shape=0.18, shape=0.04, versions=0.08, noise=0.1)
+SECONDS = Priors(stage=0.14, device=0.18, model=0.2, plan=0.1, near_shape=0.25, shape=0.04, versions=0.08, noise=0.08)
 # Formats and layers are known exactly, allocators and workspaces are not: 90 % within 30 %.
 BYTES = Priors(stage=0.06, device=0.05, model=0.1, plan=0.06, near_shape=0.06, shape=0.02, versions=0.04, noise=0.02)
 # A disk, a page cache, a network file system: 90 % within a factor of five.
@@ -220,7 +225,7 @@ def _covariance(a: Subject, b: Subject, priors: Priors) -> float:
     total += priors.model**2
     if a.plan != b.plan:
         return total
-    total += priors.plan**2 + priors.near_shape**2 * _resemblance(a.clip, b.clip, priors.resemblance)
+    total += priors.plan**2 + priors.near_shape**2 * _resemblance(a.clip, b.clip)
     return total + (priors.shape**2 if a.clip == b.clip else 0.0)
 
 
@@ -232,16 +237,17 @@ def _covariances(subjects: Sequence[Subject], priors: Priors) -> list[list[float
     return matrix
 
 
-def _resemblance(a: Clip | None, b: Clip | None, factor: float) -> float:
+def _resemblance(a: Clip | None, b: Clip | None) -> float:
+    """From 1 (equal) towards 0. What has no clip (a load) is always alike."""
     if a is None or b is None or a == b:
         return 1.0 if a == b else 0.0
     distances = (
-        math.log((a.width * a.height) / (b.width * b.height)),
-        math.log(a.frames / b.frames),
-        math.log(a.steps / b.steps) / 2,
-        (a.guidance > 1.0) - (b.guidance > 1.0),
+        math.log((a.width * a.height) / (b.width * b.height)) / math.log(DIFFERENT_PIXELS),
+        math.log(a.frames / b.frames) / math.log(DIFFERENT_FRAMES),
+        math.log(a.steps / b.steps) / math.log(DIFFERENT_STEPS),
+        ((a.guidance > 1.0) - (b.guidance > 1.0)) * DIFFERENT_PASSES,
     )
-    return math.exp(-0.5 * sum(distance**2 for distance in distances) / math.log(factor) ** 2)
+    return math.exp(-0.5 * sum(distance**2 for distance in distances))
 
 
 def _trust(square: float) -> float:
@@ -300,13 +306,13 @@ def calibrate_memory(
 ) -> MemoryEstimate:
     """``modelled`` with the activations of each phase corrected so that its total is as observed here.
 
-    Weights and context keep their figures: they are counted, not estimated.
+    The rest keeps its figures: weights are counted, not estimated.
     """
     phases, runs = [], 0
     for phase in modelled.phases:
         found = posterior(dataclasses.replace(subject, stage=phase.phase), observations, priors)
-        corrected = round(phase.total_bytes * math.exp(found.mean)) - phase.weights_bytes - phase.context_bytes
-        phases.append(dataclasses.replace(phase, activation_bytes=max(corrected, 0)))
+        change = round(phase.total_bytes * (math.exp(found.mean) - 1))
+        phases.append(dataclasses.replace(phase, activation_bytes=max(phase.activation_bytes + change, 0)))
         runs = max(runs, found.runs)
     if not runs:
         return modelled

@@ -1,86 +1,154 @@
-"""The verdict: which plan a deployment gets on this host, and whether it fits."""
+"""The verdict: which plan a task gets in a room, whether it fits, and where it is short. Pure."""
 
-import dataclasses
-from collections.abc import Iterable
+import functools
 
 from wan_tui.core.catalog import Model
-from wan_tui.core.config import DeploymentSettings
-from wan_tui.core.config.settings import LimitSettings
-from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
-from wan_tui.core.planning.clip import default_clip
-from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, GIB, estimate_memory, full_offload_floor_bytes
-from wan_tui.core.planning.plan import Clip, Compatibility, ExecutionPlan, MemoryEstimate
+from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, estimate_memory
+from wan_tui.core.planning.plan import Clip, Compatibility, ExecutionPlan
+from wan_tui.core.planning.planner import (
+    MARGIN_RATIO,
+    Candidate,
+    HostRoom,
+    Room,
+    Task,
+    best,
+    candidates,
+    legal_plans,
+    margin_bytes,
+    usable_bytes,
+)
+from wan_tui.core.planning.weights import largest_leaf_bytes
 from wan_tui.core.units import format_bytes
 from wan_tui.core.words import OffloadMode, Precision, Verdict
 
-# Below this share of the device a plan that fits is called tight: allocator slack takes 5 to 15 % of activations.
-TIGHT_HEADROOM_RATIO = 0.05
-
-# From fast to slow: the first that fits is taken.
-_LADDER: tuple[tuple[OffloadMode, bool], ...] = (
-    (OffloadMode.NONE, False),
-    (OffloadMode.NONE, True),
-    (OffloadMode.MODEL, False),
-    (OffloadMode.MODEL, True),
-    (OffloadMode.SEQUENTIAL, True),
-)
+_ORDER = (Verdict.FITS, Verdict.OFFLOAD_REQUIRED, Verdict.TIGHT, Verdict.INCOMPATIBLE)
 
 
-def assess(
-    model: Model,
-    deployment: DeploymentSettings,
-    hardware: HardwareSample,
-    host: HostSample,
-    own_pids: Iterable[int] = (),
-) -> Compatibility:
-    """Choose device and plan for the deployment's default clip and judge it.
-
-    ``own_pids`` are worker processes of this engine: memory that they hold does not count as taken.
-    """
-    clip = default_clip(model, deployment.defaults)
-    if deployment.profile == "cpu" or deployment.device == "cpu":
-        return _assess_cpu(model, clip, host)
-    if deployment.device == "auto" and not hardware.driver.present:
-        return _assess_cpu(model, clip, host)
-    own = frozenset(own_pids)
-    if deployment.device == "auto":
-        usable = [gpu for gpu in hardware.gpus if gpu.up and gpu.memory_total_bytes]
-        if not usable:
-            return _unknown(f"no GPU answers ({hardware.driver.message})")
-        return _assess_gpu(model, clip, max(usable, key=lambda gpu: _available_bytes(gpu, own)), host, own)
-    index = int(deployment.device.removeprefix("gpu:"))
-    gpu = next((gpu for gpu in hardware.gpus if gpu.index == index), None)
-    if gpu is None:
-        if not hardware.driver.present or hardware.driver.up:
-            known = ", ".join(f"gpu:{gpu.index}" for gpu in hardware.gpus) or "no GPU"
-            reason = f"device {deployment.device} is not in this host (it has {known})"
-            return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason)
-        return _unknown(f"{deployment.device} cannot be read ({hardware.driver.message})")
-    if not gpu.up or not gpu.memory_total_bytes:
-        return _unknown(f"{deployment.device} does not answer ({gpu.error or 'no memory reading'})")
-    return _assess_gpu(model, clip, gpu, host, own)
+@functools.lru_cache(maxsize=512)
+def judge(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Compatibility:
+    """The best answer of ``rooms``: what runs before what is tight, then the fastest, then the first."""
+    answers = [judge_room(task, room, host) for room in rooms]
+    return min(answers, key=_rank)
 
 
-def within_limits(hardware: HardwareSample, limits: LimitSettings) -> HardwareSample:
-    """The GPUs as large as the configuration lets plans see them."""
-    if limits.max_vram_gib is None:
-        return hardware
-    most = int(limits.max_vram_gib * GIB)
-    gpus = (
-        dataclasses.replace(gpu, memory_total_bytes=min(gpu.memory_total_bytes, most))
-        if gpu.memory_total_bytes
-        else gpu
-        for gpu in hardware.gpus
+def _rank(answer: Compatibility) -> tuple[int, float]:
+    runs = answer.verdict in (Verdict.FITS, Verdict.OFFLOAD_REQUIRED)
+    seconds = answer.seconds.expected if answer.seconds else 0.0
+    return (0 if runs else _ORDER.index(answer.verdict), seconds if runs else -(answer.headroom_bytes or 0))
+
+
+@functools.lru_cache(maxsize=512)
+def judge_room(task: Task, room: Room, host: HostRoom) -> Compatibility:
+    """The verdict for one GPU."""
+    usable = usable_bytes(room, task.profile)
+    free, margin = min(room.free_bytes, usable), margin_bytes(room)
+    for limit in (free - margin, free, usable - margin, usable):
+        found, least = candidates(task, room, host, limit)
+        chosen = best(task, room, found)
+        if chosen is not None:
+            return _possible(task, room, host, chosen, free)
+    return _impossible(task, room, host, least, usable)
+
+
+def _possible(task: Task, room: Room, host: HostRoom, chosen: Candidate, free: int) -> Compatibility:
+    """Some plan is within the device; whether it is within what is free now is another matter."""
+    peak = chosen.memory.peak_bytes
+    headroom = free - peak
+    where = f"{room.device} ({room.gpu.name}, {format_bytes(room.total_bytes)})"
+    text = f"peak {format_bytes(peak)} on {where}"
+    with_what = chosen.plan.options
+    if headroom < 0:
+        verdict = Verdict.TIGHT
+        reason = f"{text}, but what others hold leaves {format_bytes(room.free_bytes)}"
+    elif headroom < margin_bytes(room):
+        verdict, reason = Verdict.TIGHT, f"{text} with {with_what}, {format_bytes(headroom)} of headroom"
+    elif chosen.plan.offload is not OffloadMode.NONE:
+        share = format_bytes(chosen.memory.host_bytes)
+        verdict, reason = Verdict.OFFLOAD_REQUIRED, f"{text} with {with_what} and {share} on the host"
+    else:
+        verdict, reason = Verdict.FITS, f"{text}, {with_what}"
+    return _answer(verdict, reason, chosen, headroom)
+
+
+def _answer(verdict: Verdict, reason: str, chosen: Candidate, headroom: int) -> Compatibility:
+    return Compatibility(
+        verdict=verdict,
+        reason=reason,
+        plan=chosen.plan,
+        memory=chosen.memory,
+        headroom_bytes=headroom,
+        limiting_phase=chosen.limiting_phase.phase,
+        seconds=chosen.time.total if chosen.time else None,
+        load_seconds=chosen.time.load if chosen.time else None,
     )
-    return dataclasses.replace(hardware, gpus=tuple(gpus))
 
 
-def _unknown(reason: str) -> Compatibility:
-    return Compatibility(verdict=Verdict.UNKNOWN, reason=reason)
+def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None, usable: int) -> Compatibility:
+    """No plan makes this clip here: a shorter one might, or nothing does."""
+    model, where = task.model, f"{room.device} ({room.gpu.name}, {format_bytes(room.total_bytes)})"
+    if least is None:
+        return _nothing_legal(task, room, host)
+    precision = least.plan.precision
+    floor = largest_leaf_bytes(model, precision, text_encoder=not _may_leave_text_encoder(task)) + CUDA_CONTEXT_BYTES
+    if floor > usable:
+        reason = (
+            f"the largest weight of {model.id} and the CUDA context need {format_bytes(floor)}: "
+            f"more than {where} has, even with full offload"
+        )
+        return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=usable - floor)
+    peak = least.memory.peak_bytes
+    small = estimate_memory(model, least.plan, smallest_clip(model, task.clip), with_image=task.with_image)
+    needs = f"peak {format_bytes(peak)} on {where} even with {least.plan.options}"
+    if small.peak_bytes > usable:
+        reason = f"{needs}, and the smallest clip takes {format_bytes(small.peak_bytes)}"
+        return _answer(Verdict.INCOMPATIBLE, reason, least, usable - peak)
+    return _answer(Verdict.TIGHT, f"the default clip needs {needs}: only smaller clips fit", least, usable - peak)
 
 
-def _assess_cpu(model: Model, clip: Clip, host: HostSample) -> Compatibility:
-    plan = ExecutionPlan(
+def _may_leave_text_encoder(task: Task) -> bool:
+    return any(place.value == "host" for place in task.profile.text_encoders)
+
+
+def _nothing_legal(task: Task, room: Room, host: HostRoom) -> Compatibility:
+    """Not one plan is left: the host cannot hold what is offloaded, or the profile forbids what the card can."""
+    ample = HostRoom(1 << 60, 1 << 60)
+    _, least = candidates(task, room, ample, 0)
+    if least is None:
+        card = f"{room.gpu.name} (compute capability {'.'.join(map(str, room.gpu.compute_capability))})"
+        reason = f"profile {task.profile.name} allows nothing that {card} can compute"
+        return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason)
+    offers = [one for group in _groups(task, room) for one in group]
+    needed = min(max(one.memory.host_bytes, one.memory.host_load_bytes) for one in offers)
+    reason = (
+        f"loading {task.model.id} takes at least {format_bytes(needed)} of host memory, "
+        f"this host has {format_bytes(host.total_bytes)}"
+    )
+    return Compatibility(
+        verdict=Verdict.INCOMPATIBLE,
+        reason=reason,
+        plan=least.plan,
+        memory=least.memory,
+        headroom_bytes=room.total_bytes - least.memory.peak_bytes,
+        limiting_phase=least.limiting_phase.phase,
+    )
+
+
+def _groups(task: Task, room: Room) -> list[list[Candidate]]:
+    return [
+        [Candidate(plan, estimate_memory(task.model, plan, task.clip, with_image=task.with_image)) for plan in group]
+        for group in legal_plans(task, room)
+    ]
+
+
+def smallest_clip(model: Model, clip: Clip) -> Clip:
+    """One frame of the least size: what is left of a plan's memory when nothing is asked of it."""
+    side = model.size_multiple * 4
+    return Clip(width=side, height=side, frames=1, steps=clip.steps, guidance=clip.guidance)
+
+
+def cpu_plan() -> ExecutionPlan:
+    """Everything in fp32 in the memory of the host."""
+    return ExecutionPlan(
         device="cpu",
         gpu_uuid=None,
         precision=Precision.FP32,
@@ -88,100 +156,20 @@ def _assess_cpu(model: Model, clip: Clip, host: HostSample) -> Compatibility:
         offload=OffloadMode.NONE,
         vae_tiling=False,
     )
-    memory = _memory(model, plan, clip)
-    total, headroom = host.memory_total_bytes, host.memory_total_bytes - memory.peak_bytes
-    free = format_bytes(host.memory_available_bytes)
+
+
+@functools.lru_cache(maxsize=128)
+def judge_cpu(model: Model, clip: Clip, host: HostRoom) -> Compatibility:
+    """The verdict for the processors of the host."""
+    plan = cpu_plan()
+    memory = estimate_memory(model, plan, clip)
+    total, headroom = host.total_bytes, host.total_bytes - memory.peak_bytes
+    free = format_bytes(host.available_bytes)
     needs = f"needs {format_bytes(memory.peak_bytes)} of host memory in fp32"
     if headroom < 0:
         verdict, reason = Verdict.INCOMPATIBLE, f"{needs}, this host has {format_bytes(total)}"
-    elif memory.peak_bytes > host.memory_available_bytes or headroom < TIGHT_HEADROOM_RATIO * total:
+    elif memory.peak_bytes > host.available_bytes or headroom < MARGIN_RATIO * total:
         verdict, reason = Verdict.TIGHT, f"{needs}, {free} of {format_bytes(total)} are free"
     else:
         verdict, reason = Verdict.FITS, f"{needs}, {free} are free"
-    return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
-
-
-def _assess_gpu(model: Model, clip: Clip, gpu: GpuSample, host: HostSample, own: frozenset[int]) -> Compatibility:
-    total = gpu.memory_total_bytes or 0
-    where = f"gpu:{gpu.index} ({gpu.name}, {format_bytes(total)})"
-    precision = _gpu_precision(gpu)
-    floor = full_offload_floor_bytes(model, precision) + CUDA_CONTEXT_BYTES
-    if floor > total:
-        reason = (
-            f"the largest weight of {model.id} and the CUDA context need {format_bytes(floor)}: "
-            f"more than {where} has, even with full offload"
-        )
-        return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=total - floor)
-    plan, memory = _first_that_fits(model, clip, gpu, precision, total)
-    verdict, reason = _judge(plan, memory, where, total, _available_bytes(gpu, own), host)
-    headroom = total - memory.peak_bytes
-    return Compatibility(verdict=verdict, reason=reason, plan=plan, memory=memory, headroom_bytes=headroom)
-
-
-def _judge(
-    plan: ExecutionPlan, memory: MemoryEstimate, where: str, total: int, available: int, host: HostSample
-) -> tuple[Verdict, str]:
-    headroom = total - memory.peak_bytes
-    peak = f"peak {format_bytes(memory.peak_bytes)} on {where}"
-    if memory.host_bytes > host.memory_total_bytes:
-        return Verdict.INCOMPATIBLE, (
-            f"{plan.offload} offload keeps {format_bytes(memory.host_bytes)} of weights in host memory, "
-            f"this host has {format_bytes(host.memory_total_bytes)}, and {where} cannot hold them"
-        )
-    if headroom < 0:
-        return Verdict.TIGHT, f"the default clip needs {peak} even with {plan.offload} offload: only smaller clips fit"
-    if memory.peak_bytes > available:
-        return Verdict.TIGHT, f"{peak}, but other processes leave {format_bytes(available)}"
-    if plan.offload is not OffloadMode.NONE:
-        host_share = format_bytes(memory.host_bytes)
-        return Verdict.OFFLOAD_REQUIRED, f"{peak} with {plan.offload} offload and {host_share} on the host"
-    if headroom < TIGHT_HEADROOM_RATIO * total:
-        return Verdict.TIGHT, f"{peak}, {format_bytes(headroom)} of headroom"
-    return Verdict.FITS, f"{peak}, everything resident"
-
-
-def _first_that_fits(
-    model: Model, clip: Clip, gpu: GpuSample, precision: Precision, total: int
-) -> tuple[ExecutionPlan, MemoryEstimate]:
-    ladder = assess_ladder(model, precision, clip, device=f"gpu:{gpu.index}", gpu_uuid=gpu.uuid)
-    return next((rung for rung in ladder if rung[1].peak_bytes <= total), ladder[-1])
-
-
-def assess_ladder(
-    model: Model, precision: Precision, clip: Clip | None = None, *, device: str = "gpu:0", gpu_uuid: str | None = None
-) -> list[tuple[ExecutionPlan, MemoryEstimate]]:
-    """Every plan for a GPU, from the fastest to the one that needs least memory, with the clip's memory.
-
-    Without ``clip`` it is the model's default one.
-    """
-    clip = clip or default_clip(model)
-    ladder = []
-    for offload, tiling in _LADDER:
-        plan = ExecutionPlan(
-            device=device,
-            gpu_uuid=gpu_uuid,
-            precision=precision,
-            vae_precision=Precision.FP32,
-            offload=offload,
-            vae_tiling=tiling,
-        )
-        ladder.append((plan, _memory(model, plan, clip)))
-    return ladder
-
-
-def _memory(model: Model, plan: ExecutionPlan, clip: Clip) -> MemoryEstimate:
-    return estimate_memory(model, plan, clip.width, clip.height, clip.frames)
-
-
-def _gpu_precision(gpu: GpuSample) -> Precision:
-    """bf16 needs compute capability 8.0 (Ampere); older cards compute in fp16."""
-    major = int(gpu.compute_capability.split(".")[0]) if gpu.compute_capability else 8
-    return Precision.BF16 if major >= 8 else Precision.FP16
-
-
-def _available_bytes(gpu: GpuSample, own: frozenset[int]) -> int:
-    """Total memory minus what the driver and foreign processes hold."""
-    ours = sum(p.used_memory_bytes or 0 for p in gpu.processes or () if p.pid in own)
-    total = gpu.memory_total_bytes or 0
-    free = gpu.memory_free_bytes if gpu.memory_free_bytes is not None else total
-    return min(total, free + ours)
+    return _answer(verdict, reason, Candidate(plan, memory), headroom)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wan_tui.core.catalog import Model
-from wan_tui.core.planning.memory import PROMPT_TOKENS
+from wan_tui.core.planning.flops import forward_flop
 from wan_tui.core.planning.plan import Bounds, StageSeconds, TimeEstimate
 from wan_tui.core.words import Basis, Phase
 
@@ -35,18 +35,6 @@ class DeviceRate:
     forward_flop_per_second: float
     decode_floor_seconds: float
     decode_pixels_per_second: float
-
-
-def forward_flop(model: Model, tokens: int) -> float:
-    """Operations of one transformer pass over a sequence of ``tokens`` latent tokens."""
-    config = model.transformer.config
-    dim = config["num_attention_heads"] * config["attention_head_dim"]
-    layers = config["num_layers"]
-    linear = 2 * layers * (6 * dim**2 + 2 * dim * config["ffn_dim"]) * tokens
-    attention = 4 * layers * dim * tokens**2
-    cross = 4 * layers * dim * tokens * PROMPT_TOKENS + 4 * layers * dim**2 * PROMPT_TOKENS
-    per_token_time = 2 * tokens * (7 * dim**2 + config["freq_dim"] * dim) if model.expand_timesteps else 0
-    return float(linear + attention + cross + per_token_time)
 
 
 def estimate_time(

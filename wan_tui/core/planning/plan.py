@@ -1,4 +1,4 @@
-"""Requests, plans, estimates and verdicts as data. Nothing here computes."""
+"""Requests, plans, estimates and verdicts as data."""
 
 from dataclasses import dataclass
 
@@ -81,19 +81,43 @@ class ExecutionPlan:
     cache: StepCache = StepCache.NONE
     batch: int = 1
 
+    @property
+    def options(self) -> str:
+        """In words: ``everything resident``, ``nf4 weights, model offload, VAE tiling``."""
+        words = [f"{self.quantization.value} weights"] if self.quantization is not Quantization.NONE else []
+        if self.offload is not OffloadMode.NONE:
+            words.append(f"{self.offload.value.replace('_', ' ')} offload")
+        elif not self.text_encoder_on_cpu:
+            words.insert(0, "everything resident")
+        if self.text_encoder_on_cpu:
+            words.append("the text encoder on the host")
+        elif self.text_encoder_quantization is not Quantization.NONE:
+            words.append(f"a {self.text_encoder_quantization.value} text encoder")
+        if self.vae_tiling:
+            words.append("VAE tiling")
+        if self.cache is not StepCache.NONE:
+            words.append(f"{self.cache.value.replace('_', '-')} cache")
+        return ", ".join(words)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseMemory:
-    """Device memory of one phase: resident weights, activations, and the context that never leaves."""
+    """Device memory of one phase: resident weights, activations, and what no tensor shows.
+
+    ``context_bytes``: the CUDA context, which never leaves. ``workspace_bytes``: scratch memory of kernels.
+    ``slack_bytes``: what the allocator holds and nobody uses.
+    """
 
     phase: Phase
     weights_bytes: int
     activation_bytes: int
     context_bytes: int
+    workspace_bytes: int = 0
+    slack_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
-        return self.weights_bytes + self.activation_bytes + self.context_bytes
+        return self.weights_bytes + self.activation_bytes + self.context_bytes + self.workspace_bytes + self.slack_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +131,7 @@ class MemoryEstimate:
     loaded_bytes: int
     peak_bytes: int
     host_bytes: int
+    host_load_bytes: int = 0
     phases: tuple[PhaseMemory, ...]
     runs: int = 0
 
@@ -135,10 +160,27 @@ class TimeEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """A change that would make a deployment fit, and what is predicted once it is made.
+
+    ``changes`` are settings of the deployment by their dotted keys (``defaults.frames``, ``profile``, ``device``); a
+    remedy without any is something to do on the host.
+    """
+
+    title: str
+    changes: tuple[tuple[str, str | int], ...]
+    verdict: Verdict
+    headroom_bytes: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compatibility:
     """The answer to "will it fit": a verdict, the reason in one sentence, and the plan it holds for.
 
-    ``headroom_bytes`` is device memory minus the estimated peak (negative: short by), None when unknown.
+    ``headroom_bytes`` is the device memory that is free minus the estimated peak (negative: short by), None when
+    unknown; ``limiting_phase`` is where the peak is. ``seconds`` and ``load_seconds`` are modelled, from the published
+    rates of the card; None on a processor, which has no such figures.
     """
 
     verdict: Verdict
@@ -146,3 +188,7 @@ class Compatibility:
     plan: ExecutionPlan | None = None
     memory: MemoryEstimate | None = None
     headroom_bytes: int | None = None
+    limiting_phase: Phase | None = None
+    seconds: Bounds | None = None
+    load_seconds: Bounds | None = None
+    remedies: tuple[Remedy, ...] = ()

@@ -122,7 +122,7 @@ class Estimator:
             estimate=estimate,
             figures=(
                 *_time_figures(modelled, estimate, seconds, stages),
-                *self._memory_figures(deployment, plan, _clip(request), peaks),
+                *self._memory_figures(deployment, plan, request, peaks),
             ),
             request=request,
         )
@@ -157,13 +157,14 @@ class Estimator:
         self._history.record(record)
 
     def _memory_figures(
-        self, deployment: Deployment, plan: ExecutionPlan, clip: Clip, peaks: Mapping[Phase, int]
+        self, deployment: Deployment, plan: ExecutionPlan, request: GenerationRequest, peaks: Mapping[Phase, int]
     ) -> Iterator[Figure]:
         if not peaks:
             return
+        clip, with_image = _clip(request), True if request.image else None
         subject = self._subject(deployment, plan, clip, first=False)
         observations = self._observations(Kind.RUN, Unit.BYTES, subject)
-        modelled = estimate_memory(deployment.model, plan, clip.width, clip.height, clip.frames)
+        modelled = estimate_memory(deployment.model, plan, clip, with_image=with_image)
         for phase in modelled.phases:
             if (seen := peaks.get(phase.phase)) is not None:
                 found = posterior(dataclasses.replace(subject, stage=phase.phase), observations, BYTES)

@@ -11,7 +11,7 @@ from wan_tui.core.config import Settings
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
-from wan_tui.core.planning.compatibility import assess, within_limits
+from wan_tui.core.planning.assess import assess
 from wan_tui.core.planning.plan import Compatibility, GenerationRequest
 from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment, Launcher
@@ -23,7 +23,7 @@ from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.runtime.status import deployment_status
 from wan_tui.core.runtime.validator import validate
 from wan_tui.core.validation.deployment import judge_deployment
-from wan_tui.core.validation.environment import judge_room
+from wan_tui.core.validation.environment import installed_libraries, judge_room, runnable_quantizations
 from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.validation.request import check_output, normalise
 from wan_tui.core.words import JobFailureReason, JobState, LoadFailureReason, LoadState, UnloadCause, Verdict
@@ -51,6 +51,7 @@ class Manager:
         self._changed = changed
         self._estimator = Estimator(history)
         self._checkpoints: Mapping[str, Path | None] = {}
+        self._quantizations = runnable_quantizations(installed_libraries())
         self.validation_due = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.queue = JobQueue(settings.limits.max_queued_jobs)
@@ -77,22 +78,43 @@ class Manager:
             for deployment in self._deployments.values()
         )
 
-    def assess(self, hardware: HardwareSample, host: HostSample, checkpoints: Mapping[str, Path | None]) -> None:
-        """Judge every deployment against fresh samples."""
+    async def assess(self, hardware: HardwareSample, host: HostSample, checkpoints: Mapping[str, Path | None]) -> None:
+        """Judge every deployment against fresh samples; planning is done in a thread."""
         if checkpoints != self._checkpoints:
             self._checkpoints = checkpoints
             self.validation_due.set()
         self._estimator.look_at(hardware, host)
-        visible = within_limits(hardware, self._settings.limits)
-        own = [d.worker.pid for d in self._deployments.values() if d.worker]
         for deployment in self._deployments.values():
-            wanted = deployment.settings
-            if deployment.plan is not None and deployment.worker is not None:
-                # A running worker stays where it is: judge that device, not the one that a new load would get.
-                wanted = wanted.model_copy(update={"device": deployment.plan.device})
-            deployment.compatibility = assess(deployment.model, wanted, visible, host, own)
+            deployment.compatibility = await asyncio.to_thread(self._compatibility, deployment, hardware, host)
             deployment.judgement = self._judge(deployment, checkpoints.get(deployment.name), host)
         self._changed()
+
+    def _compatibility(self, deployment: Deployment, hardware: HardwareSample, host: HostSample) -> Compatibility:
+        wanted = deployment.settings
+        if deployment.plan is not None and deployment.worker is not None:
+            # A running worker stays where it is: judge that device, not the one that a new load would get.
+            wanted = wanted.model_copy(update={"device": deployment.plan.device})
+        return assess(
+            deployment.model,
+            wanted,
+            hardware,
+            host,
+            own_pids=[deployment.worker.pid] if deployment.worker else [],
+            reserved=self._reserved(deployment),
+            limits=self._settings.limits,
+            profile=self._settings.profile(deployment.settings),
+            quantizations=self._quantizations,
+        )
+
+    def _reserved(self, asking: Deployment) -> dict[str, int]:
+        """Bytes by GPU that the other deployments, loaded or loading, will come to hold there."""
+        held: dict[str, int] = {}
+        for deployment in self._deployments.values():
+            memory, plan = deployment.compatibility.memory, deployment.plan
+            if deployment is asking or deployment.worker is None or plan is None or plan.gpu_uuid is None:
+                continue
+            held[plan.gpu_uuid] = held.get(plan.gpu_uuid, 0) + (memory.peak_bytes if memory else 0)
+        return held
 
     @staticmethod
     def _judge(deployment: Deployment, checkpoint: Path | None, host: HostSample) -> Judgement:

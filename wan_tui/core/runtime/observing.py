@@ -40,8 +40,6 @@ class PhasePeaks:
     def saw(self, job: str | None, phase: Phase, memory: Memory) -> None:
         if job != self._job:
             self._job, self._peaks = job, {}
-        if phase is Phase.DENOISE_LOW_NOISE:
-            phase = Phase.DENOISE_HIGH_NOISE  # planned as one phase: the experts take turns
         before, self._phase = self._phase, phase
         held, highest = memory.reserved_bytes, memory.peak_bytes or 0
         if held is None:

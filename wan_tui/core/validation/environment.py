@@ -10,11 +10,12 @@ from packaging.version import InvalidVersion, Version
 from wan_tui.core.catalog import Model
 from wan_tui.core.hardware.samples import DriverStatus, HostSample
 from wan_tui.core.planning.plan import Compatibility
+from wan_tui.core.planning.planner import CHOOSABLE
 from wan_tui.core.units import format_bytes
 from wan_tui.core.validation.findings import Finding
 from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.validation.rulebook import finding
-from wan_tui.core.words import Verdict
+from wan_tui.core.words import Quantization, Verdict
 
 DISTRIBUTION = "wan-tui"
 # A clip takes some 10 MB; with less than this a few days of work no longer fit.
@@ -39,7 +40,17 @@ def required_libraries() -> dict[str, Requirement]:
 def installed_libraries() -> dict[str, str]:
     """Versions of the installed libraries that matter to workers, CUDA's runtime among them."""
     runtimes = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu13")
-    return {name: version for name in (*required_libraries(), *runtimes) if (version := _version(name)) is not None}
+    names = (*required_libraries(), *sorted(set(QUANTIZERS.values())), *runtimes)
+    return {name: version for name in names if (version := _version(name)) is not None}
+
+
+# Libraries that make and run a quantization; what is not named needs none.
+QUANTIZERS = {Quantization.INT8: "torchao", Quantization.INT4: "torchao", Quantization.NF4: "bitsandbytes"}
+
+
+def runnable_quantizations(libraries: Mapping[str, str]) -> frozenset[Quantization]:
+    """What the planner may choose on this host: without the libraries for it no plan could be loaded."""
+    return frozenset(kind for kind in CHOOSABLE if kind not in QUANTIZERS or QUANTIZERS[kind] in libraries)
 
 
 def _version(name: str) -> str | None:
@@ -101,9 +112,10 @@ def judge_room(
     memory = compatibility.memory
     if memory is None or compatibility.verdict is Verdict.INCOMPATIBLE:
         skipped["WAN507"] = "there is no plan that could run"
-    elif memory.host_bytes > host.memory_available_bytes:
+    elif max(memory.host_bytes, memory.host_load_bytes) > host.memory_available_bytes:
         kept, available = format_bytes(memory.host_bytes), format_bytes(host.memory_available_bytes)
-        findings.append(finding("WAN507", where, f"the plan keeps {kept} in host memory, {available} are free"))
+        loading = f"the plan keeps {kept} in host memory, {format_bytes(memory.host_load_bytes)} while loading"
+        findings.append(finding("WAN507", where, f"{loading}, {available} are free"))
     return Judgement(_DEPLOYMENT_CODES, tuple(findings), skipped)
 
 

@@ -13,11 +13,11 @@ from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.hardware.look import look
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
 from wan_tui.core.paths import config_file
-from wan_tui.core.planning.compatibility import assess, within_limits
+from wan_tui.core.planning.assess import assess
 from wan_tui.core.planning.plan import Compatibility
 from wan_tui.core.validation.configuration import judge_configuration
 from wan_tui.core.validation.deployment import judge_deployment
-from wan_tui.core.validation.environment import installed_libraries, judge_host, judge_room
+from wan_tui.core.validation.environment import installed_libraries, judge_host, judge_room, runnable_quantizations
 from wan_tui.core.validation.judgement import Judgement, not_judged
 from wan_tui.core.validation.recognise import guess_model
 from wan_tui.core.validation.report import Kind, Report, Subject
@@ -92,7 +92,9 @@ class _Inspection:
 
     def _configuration(self, file: Path | None, judgement: Judgement) -> Subject:
         name = "built in" if file is None else str(file)
-        return Subject(kind=Kind.CONFIGURATION, name=name, judgement=judgement, place=None if file is None else str(file))
+        return Subject(
+            kind=Kind.CONFIGURATION, name=name, judgement=judgement, place=None if file is None else str(file)
+        )
 
     def _host(self) -> Subject:
         hardware, host = self._look
@@ -151,7 +153,15 @@ class _Inspection:
         self, where: str, model: Model, settings: DeploymentSettings, folder: Path | None
     ) -> tuple[Compatibility, Judgement]:
         hardware, host = self._look
-        found = assess(model, settings, within_limits(hardware, self._settings.limits), host)
+        found = assess(
+            model,
+            settings,
+            hardware,
+            host,
+            limits=self._settings.limits,
+            profile=self._settings.profile(settings),
+            quantizations=runnable_quantizations(installed_libraries()),
+        )
         wanted = settings.wanted_loaded or where.startswith("model")
         return found, judge_deployment(where, model, found, folder, wanted_loaded=wanted) + judge_room(
             where, model, found, has_weights=folder is not None or model.weights == "pocket", host=host

@@ -213,7 +213,9 @@ def _estimates(snapshot: Snapshot, name: str | None, width: int) -> list[Line]:
         return lines + [text(part, Role.DIM) for part in wrap(compatibility.reason, width, most=2)]
     if memory is not None:
         whole = format_bytes(format_deployments.device_bytes(snapshot, deployment))
-        lines.append(text(f"peak {format_bytes(memory.peak_bytes)} of {whole}, {format_jobs.basis_of(memory)}", Role.DIM))
+        lines.append(
+            text(f"peak {format_bytes(memory.peak_bytes)} of {whole}, {format_jobs.basis_of(memory)}", Role.DIM)
+        )
     if deployment.last_generation_seconds is not None:
         estimated, took = deployment.last_estimated_seconds, deployment.last_generation_seconds
         lines.append(text(f"last run estimated {format_seconds(estimated)}, took {format_seconds(took)}", Role.DIM))

@@ -1,0 +1,85 @@
+"""From what the hardware said to the verdict of a deployment, with what would make it fit."""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+from wan_tui.core.catalog import Model
+from wan_tui.core.catalog.profiles import Profile, built_in_profiles
+from wan_tui.core.config import DeploymentSettings
+from wan_tui.core.config.settings import LimitSettings
+from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.compatibility import judge, judge_cpu
+from wan_tui.core.planning.plan import Compatibility
+from wan_tui.core.planning.planner import CHOOSABLE, Task
+from wan_tui.core.planning.remedies import RUNS, find_remedies, holders_of
+from wan_tui.core.planning.rooms import host_room, room_of
+from wan_tui.core.words import Quantization, Verdict
+
+
+def assess(
+    model: Model,
+    deployment: DeploymentSettings,
+    hardware: HardwareSample,
+    host: HostSample,
+    *,
+    own_pids: Collection[int] = (),
+    reserved: Mapping[str, int] | None = None,
+    limits: LimitSettings | None = None,
+    profile: Profile | None = None,
+    quantizations: frozenset[Quantization] = CHOOSABLE,
+) -> Compatibility:
+    """Choose device and plan for the deployment's default clip and judge it.
+
+    ``own_pids`` are worker processes whose memory counts as free, ``reserved`` what others will hold (``room_of``),
+    ``profile`` what the deployment's profile means (default: the built-in one of that name), ``quantizations`` what can
+    be run on this host.
+    """
+    chosen = profile or built_in_profiles()[deployment.profile]
+    task = Task(model=model, clip=default_clip(model, deployment.defaults), profile=chosen, quantizations=quantizations)
+    if chosen.cpu_only or deployment.device == "cpu":
+        return judge_cpu(model, task.clip, host_room(host))
+    if deployment.device == "auto" and not hardware.driver.present:
+        return judge_cpu(model, task.clip, host_room(host))
+    samples = _samples(deployment.device, hardware)
+    if isinstance(samples, Compatibility):
+        return samples
+    found = {
+        gpu.uuid: room
+        for gpu in hardware.gpus
+        if (room := room_of(gpu, own_pids=own_pids, reserved=reserved, limits=limits)) is not None
+    }
+    allowed = tuple(found[gpu.uuid] for gpu in samples)
+    answer = judge(task, allowed, host_room(host))
+    if answer.verdict in RUNS:
+        return answer
+    remedies = find_remedies(
+        task,
+        allowed,
+        host_room(host),
+        others=tuple(room for room in found.values() if room not in allowed),
+        holders=holders_of(samples, own_pids),
+    )
+    return dataclasses.replace(answer, remedies=remedies)
+
+
+def _samples(device: str, hardware: HardwareSample) -> tuple[GpuSample, ...] | Compatibility:
+    """The GPUs that ``device`` allows and that answer, or why there are none."""
+    if device == "auto":
+        usable = tuple(gpu for gpu in hardware.gpus if gpu.up and gpu.memory_total_bytes)
+        return usable or _unknown(f"no GPU answers ({hardware.driver.message})")
+    index = int(device.removeprefix("gpu:"))
+    gpu = next((gpu for gpu in hardware.gpus if gpu.index == index), None)
+    if gpu is None:
+        if not hardware.driver.present or hardware.driver.up:
+            known = ", ".join(f"gpu:{gpu.index}" for gpu in hardware.gpus) or "no GPU"
+            reason = f"device {device} is not in this host (it has {known})"
+            return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason)
+        return _unknown(f"{device} cannot be read ({hardware.driver.message})")
+    if not gpu.up or not gpu.memory_total_bytes:
+        return _unknown(f"{device} does not answer ({gpu.error or 'no memory reading'})")
+    return (gpu,)
+
+
+def _unknown(reason: str) -> Compatibility:
+    return Compatibility(verdict=Verdict.UNKNOWN, reason=reason)
