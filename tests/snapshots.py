@@ -39,6 +39,7 @@ from wan_tui.core.hardware.samples import DriverStatus, GpuProcess, GpuSample
 from wan_tui.core.planning.plan import (
     Clip,
     Compatibility,
+    Remedy,
     StageSeconds,
 )
 from wan_tui.core.runtime.state import (
@@ -287,6 +288,16 @@ def incompatible(at: float = AT) -> Snapshot:
             plan=gpu_plan(gpu, offload=OffloadMode.NONE),
             memory=memory_estimate(int(64.4 * GIB), int(70.9 * GIB), Phase.DENOISE_HIGH_NOISE),
             headroom_bytes=-int(55.3 * GIB),
+            limiting_phase=Phase.DENOISE_HIGH_NOISE,
+            remedies=(
+                Remedy(
+                    title="profile rtx-4080: peak 9.6 GiB on gpu:0 with group block offload",
+                    changes=(("profile", "rtx-4080"),),
+                    verdict=Verdict.OFFLOAD_REQUIRED,
+                    headroom_bytes=int(6.0 * GIB),
+                    seconds=1835.0,
+                ),
+            ),
         ),
         findings=(
             Finding(

@@ -69,9 +69,16 @@ async def test_a_deployment_shows_state_verdict_and_when_selected_the_reason(dri
 
 async def test_a_wide_terminal_shows_the_plan_and_the_jobs_beside_it(drive: Drive) -> None:
     async with drive(snapshots.eight_gpus_one_lost(), size=(160, 48)) as it:
-        assert "gpu:0 · bf16 · no offload" in it.text("#detail")
+        assert "gpu:0 · bf16 · everything resident" in it.text("#detail")
         assert "job-101" in it.text("#recent")
         assert "8 GPUs (1 lost)" in it.text("#header")
+
+
+async def test_what_would_make_it_fit_stands_below_the_reason(drive: Drive) -> None:
+    async with drive(snapshots.incompatible(), size=(160, 48)) as it:
+        await it.press("k")
+        assert "remedies  profile rtx-4080: peak 9.6 GiB on gpu:0 with group block offload" in it.text("#detail")
+
 
 
 async def test_a_running_job_shows_step_time_per_step_and_time_left(drive: Drive) -> None:

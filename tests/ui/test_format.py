@@ -8,10 +8,10 @@ import pytest
 from rich.cells import cell_len
 
 from tests import snapshots
-from tests.snapshot_parts import AT
+from tests.snapshot_parts import AT, time_estimate
 from wan_tui.core.runtime.state import EventLog, LogEvent
 from wan_tui.core.snapshot import Snapshot
-from wan_tui.core.words import JobState, LoadState
+from wan_tui.core.words import Basis, JobState, LoadState
 from wan_tui.ui import format, format_deployments, format_jobs
 from wan_tui.ui.glyphs import to_ascii
 from wan_tui.ui.text import Frame, View, line_width, meter, pad, share_rows, shorten, text, wrap

@@ -131,6 +131,63 @@ def validate(
 
 
 @app.command()
+def plan(
+    context: typer.Context,
+    models: Annotated[list[str] | None, typer.Argument(help="Models (default: all that can be downloaded).")] = None,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(help="A card by name (rtx 4080, h100), here or not, or a GPU of this host by index."),
+    ] = None,
+    vram: Annotated[float | None, typer.Option(metavar="GIB", help="Memory of the card instead of its own.")] = None,
+    host_memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="Memory of the host around a named card (default: enough).")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="What the plan may be made of (default: auto).")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Pixels (default: the model's).")] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Pixels (default: the model's).")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames (default: the model's).")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps (default: the model's).")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Above 1 every step runs twice.")] = None,
+    image: Annotated[bool, typer.Option("--image", help="A picture is given (ti2v).")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=64, help="Clips at once.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option(help="bf16, fp16, fp32, or of the stored weights: fp8, int8, int4, nf4, q4_k_m, …")
+    ] = None,
+    offload: Annotated[str | None, typer.Option(help="none, model, group_block, group_leaf or sequential.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Models x profiles x GPUs as a table.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Memory of every phase, part by part.")] = False,
+    declared: Annotated[
+        bool, typer.Option("--declared", help="What an earlier configuration declared, and whether it can be true.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Will it fit, how long will it take: on this host or on any known card; status 1 when it cannot run."""
+    from wan_tui.cli.plan import Question, print_declared, print_matrix, print_plans
+
+    if declared:
+        return print_declared(as_json=as_json)
+    question = Question(
+        models=tuple(models or ()),
+        gpus=tuple(gpu or ()),
+        vram=vram,
+        host_memory=host_memory,
+        profile=profile,
+        width=width,
+        height=height,
+        frames=frames,
+        steps=steps,
+        guidance=guidance,
+        image=image,
+        batch=batch,
+        precision=precision,
+        offload=offload,
+    )
+    if everything:
+        return print_matrix(_config(context), question, as_json=as_json)
+    return print_plans(_config(context), question, explain=explain, as_json=as_json)
+
+
+@app.command()
 def check(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="Model that the checkpoint is of.")],

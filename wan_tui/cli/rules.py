@@ -9,8 +9,9 @@ from wan_tui.core.validation.rulebook.rules import Group, Rule, rule, rules
 PAGE_HEAD = """\
 # Rules
 
-What `wan-tui validate`, `wan-tui check` and the engine look at. The code of a rule is the label `rule` of the metric
-`wantui_validation_rule_passed`. Made by `make rules` from the files beside this page; on the terminal: `wan-tui rules CODE`.
+What `wan-tui validate`, `wan-tui check` and the engine look at. The code of a rule is the label `rule` of the
+metric `wantui_validation_rule_passed`. Made by `make rules` from the files beside this page; on the terminal:
+`wan-tui rules CODE`.
 """
 
 

@@ -175,9 +175,10 @@ def deployment_detail(snapshot: Snapshot, name: str | None, view: View) -> Frame
     verdict = d.compatibility.verdict
     add("verdict", [text(words(verdict), VERDICT_ROLES[verdict]), *explanation(d, width, most=4)])
     if plan is not None:
-        offload = "no offload" if plan.offload.value == "none" else f"{plan.offload.value} offload"
-        tiling = "VAE tiling" if plan.vae_tiling else "no VAE tiling"
-        add("plan", [dim_join(plan.device, plan.precision.value, offload, tiling, f"profile {d.profile}")])
+        add("plan", [dim_join(plan.device, plan.precision.value, plan.options, f"profile {d.profile}")])
+    if (seconds := d.compatibility.seconds) is not None:
+        interval = f"{format_seconds(seconds.low)} to {format_seconds(seconds.high)}, modelled"
+        add("time", [dim_join(f"about {format_seconds(seconds.expected)}", interval)])
     if memory is not None:
         whole = device_bytes(snapshot, d)
         basis = format_basis(memory.basis.value, memory.runs)
@@ -186,6 +187,10 @@ def deployment_detail(snapshot: Snapshot, name: str | None, view: View) -> Frame
             bar = meter(phase.total_bytes / whole if whole else None, max(width - 34, 4))
             figure = Span(f"{format_bytes(phase.total_bytes):>11}")
             body.append(("", (Span(f"{words(phase.phase):<19}", Role.DIM), *bar, Span("  "), figure)))
+    if d.compatibility.remedies:
+        most = 3  # the mildest come first
+        titles = [remedy.title for remedy in d.compatibility.remedies[:most]]
+        add("remedies", [text(part) for title in titles for part in wrap(title, width, 2)])
     if (worker := d.worker) is not None:
         resident = f"{format_bytes(worker.resident_memory_bytes)} resident"
         torch = f"torch {worker.torch_version}" if worker.torch_version else ""

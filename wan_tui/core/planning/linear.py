@@ -31,7 +31,7 @@ def product(matrix: Matrix, vector: Sequence[float]) -> list[float]:
 
 def dot(left: Sequence[float], right: Sequence[float]) -> float:
     """Sum of the products; the shorter one decides how many."""
-    return sum(map(mul, left, right))
+    return float(sum(map(mul, left, right)))
 
 
 def _cholesky(matrix: Matrix) -> list[list[float]]:
