@@ -46,7 +46,12 @@ def draw_estimates(points: Sequence[Point], file: Path, title: str) -> None:
         BAND,
     )
     # The band runs over the frame: what is outside is white again.
-    for box in ((0, 0, SIDE, MARGIN), (0, SIDE - MARGIN, SIDE, SIDE), (0, 0, MARGIN, SIDE), (SIDE - MARGIN, 0, SIDE, SIDE)):
+    for box in (
+        (0, 0, SIDE, MARGIN),
+        (0, SIDE - MARGIN, SIDE, SIDE),
+        (0, 0, MARGIN, SIDE),
+        (SIDE - MARGIN, 0, SIDE, SIDE),
+    ):
         draw.rectangle(box, "white")
     for tick in _ticks(first, last):
         draw.line([(x(tick), MARGIN), (x(tick), SIDE - MARGIN)], GRID)

@@ -180,7 +180,9 @@ def test_an_estimate_says_how_many_runs_corrected_it() -> None:
     job = next(job for job in snapshot.jobs if job.state is JobState.RUNNING)
     assert job.estimate is not None
     job = replace(job, estimate=replace(job.estimate, runs=12))
-    panel = plain(format_jobs.job_panel(snapshot, job, (), View(80, 20), full=False))
-    assert "est. 4.0 s calibrated (12 runs)" in panel
+    wide, narrow = (plain(format_jobs.job_panel(snapshot, job, (), View(width, 20), full=False)) for width in (100, 80))
+    assert "est. 4.0 s calibrated (12 runs)" in wide
+    assert "est. 4.0 s calibrated" in narrow, "the basis stays where the runs have no room"
+    assert "runs" not in narrow
     one = replace(job, estimate=replace(time_estimate(4.0, Basis.CALIBRATED), runs=1))
-    assert "calibrated (1 run)" in plain(format_jobs.job_panel(snapshot, one, (), View(80, 20), full=False))
+    assert "calibrated (1 run)" in plain(format_jobs.job_panel(snapshot, one, (), View(100, 20), full=False))

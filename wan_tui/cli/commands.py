@@ -204,6 +204,18 @@ def check(
     return check_model(model, path, _config(context), as_json=as_json, with_hashes=with_hashes)
 
 
+@app.command(name="profile-architecture")
+def profile_architecture(
+    models: Annotated[list[str] | None, typer.Argument(help="Models (default: all).")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the data file of the planner.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Measure activation memory and operations of the real modules on meta tensors (needs torch, no GPU)."""
+    from wan_tui.cli.profile import profile_architecture as run_profile
+
+    return run_profile(models or [], output, as_json=as_json)
+
+
 @app.command()
 def rules(
     code: Annotated[str | None, typer.Argument(help="One rule (default: all).")] = None,

@@ -22,6 +22,7 @@ from wan_tui.ui.text import (
     fit_columns,
     join,
     join_fitting,
+    line_width,
     marked,
     meter,
     pad,
@@ -132,7 +133,7 @@ def _running_facts(snapshot: Snapshot, job: Job, width: int) -> Line:
         parts.append(text(f"{format_seconds(max(left, 0))} left" if left >= 0 else "longer than estimated"))
     if job.estimate is not None:
         total = job.estimate.total_seconds.expected
-        parts.append(text(f"est. {format_seconds(total)} {basis_of(job.estimate)}", Role.DIM))
+        parts.append(_estimated(f"est. {format_seconds(total)}", job.estimate, parts, width))
     return join_fitting(parts, width)
 
 
@@ -151,7 +152,7 @@ def _waiting(snapshot: Snapshot, job: Job, width: int) -> list[Line]:
     parts = [text(f"{reason}, queued for {waited}")]
     if job.estimate is not None:
         expected = format_seconds(job.estimate.total_seconds.expected)
-        parts.append(text(f"est. {expected} {basis_of(job.estimate)}", Role.DIM))
+        parts.append(_estimated(f"est. {expected}", job.estimate, parts, width))
     return [join_fitting(parts, width)]
 
 
@@ -168,10 +169,17 @@ def _ending(job: Job, width: int) -> Line:
     parts = [text(f"{verb} {format_seconds(observed)}", Role.STRONG)]
     if estimate is not None and job.estimate is not None:
         change = f" ({format_change(observed, estimate)})" if job.state is JobState.FINISHED else ""
-        parts.append(text(f"estimated {format_seconds(estimate)}{change} {basis_of(job.estimate)}", Role.DIM))
+        parts.append(_estimated(f"estimated {format_seconds(estimate)}{change}", job.estimate, parts, width, "   "))
     if job.state is not JobState.FINISHED:
         parts.append(text(f"step {job.step}/{job.request.steps}", Role.DIM))
     return join_fitting(parts, width, "   ")
+
+
+def _estimated(figure: str, estimate: TimeEstimate, before: list[Line], width: int, gap: str = "  ") -> Line:
+    """An estimate with its basis; without the number of runs where they have no room behind ``before``."""
+    whole = text(f"{figure} {basis_of(estimate)}", Role.DIM)
+    fits = line_width(join((*before, whole), gap)) <= width
+    return whole if fits else text(f"{figure} {estimate.basis.value}", Role.DIM)
 
 
 def basis_of(estimate: TimeEstimate | MemoryEstimate) -> str:

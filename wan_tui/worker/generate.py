@@ -13,6 +13,7 @@ from diffusers import WanImageToVideoPipeline
 from PIL import Image, ImageOps
 
 from wan_tui import __version__
+from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.planning.plan import StageSeconds
 from wan_tui.core.runtime.protocol import (
     Generate,
@@ -123,6 +124,7 @@ class _Run:
             prompt=self._request.prompt,
             negative_prompt=self._request.negative_prompt,
             do_classifier_free_guidance=self._request.guidance > 1.0,
+            max_sequence_length=PROMPT_TOKENS,
             device=self._loaded.text_device,
         )
         device = self._loaded.device

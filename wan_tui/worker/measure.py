@@ -25,7 +25,9 @@ def measure_rate(loaded: LoadedModel) -> DeviceRate:
     stride = int(model.vae.config["scale_factor_spatial"])
 
     def encode() -> None:
-        pipeline.encode_prompt("", "", do_classifier_free_guidance=True, device=loaded.text_device)
+        pipeline.encode_prompt(
+            "", "", do_classifier_free_guidance=True, max_sequence_length=PROMPT_TOKENS, device=loaded.text_device
+        )
 
     def forward(side: int) -> float:
         return _best_seconds(lambda: _forward(loaded, side), loaded.device)

@@ -21,6 +21,7 @@ from wan_tui.core.planning.weights import largest_leaf_bytes
 from wan_tui.core.units import format_bytes
 from wan_tui.core.words import OffloadMode, Precision, Verdict
 
+_AMPLE = HostRoom(1 << 60, 1 << 60)
 _ORDER = (Verdict.FITS, Verdict.OFFLOAD_REQUIRED, Verdict.TIGHT, Verdict.INCOMPATIBLE)
 
 
@@ -100,6 +101,14 @@ def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None,
     small = estimate_memory(model, least.plan, smallest_clip(model, task.clip), with_image=task.with_image)
     needs = f"peak {format_bytes(peak)} on {where} even with {least.plan.options}"
     if small.peak_bytes > usable:
+        roomier, _ = candidates(task, room, _AMPLE, usable)
+        if roomier:
+            kept = min(max(one.memory.host_bytes, one.memory.host_load_bytes) for one in roomier)
+            reason = (
+                f"plans that fit {where} keep at least {format_bytes(kept)} of weights in host memory, "
+                f"this host has {format_bytes(host.total_bytes)}"
+            )
+            return _answer(Verdict.INCOMPATIBLE, reason, least, usable - peak)
         reason = f"{needs}, and the smallest clip takes {format_bytes(small.peak_bytes)}"
         return _answer(Verdict.INCOMPATIBLE, reason, least, usable - peak)
     return _answer(Verdict.TIGHT, f"the default clip needs {needs}: only smaller clips fit", least, usable - peak)
@@ -111,8 +120,7 @@ def _may_leave_text_encoder(task: Task) -> bool:
 
 def _nothing_legal(task: Task, room: Room, host: HostRoom) -> Compatibility:
     """Not one plan is left: the host cannot hold what is offloaded, or the profile forbids what the card can."""
-    ample = HostRoom(1 << 60, 1 << 60)
-    _, least = candidates(task, room, ample, 0)
+    _, least = candidates(task, room, _AMPLE, 0)
     if least is None:
         card = f"{room.gpu.name} (compute capability {'.'.join(map(str, room.gpu.compute_capability))})"
         reason = f"profile {task.profile.name} allows nothing that {card} can compute"
