@@ -35,7 +35,7 @@ def test_show_says_how_far_off_the_model_is_and_how_good_the_estimates_were(
     )
     decode = next(line for line in runs.splitlines() if "vae_decode" in line and "seconds" in line)
     assert decode.split() == ["vae_decode", "seconds", "1.50", "3", "100", "%"]
-    assert "1 loads" in loads
+    assert "1 load," in loads
 
     assert calibration(settings, "show", "--json") == 0
     groups = json.loads(capsys.readouterr().out)

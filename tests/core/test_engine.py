@@ -77,7 +77,8 @@ async def test_what_is_wanted_loaded_but_cannot_run_is_failed_with_the_reason(ho
         snapshot = await until(engine, lambda s: deployment(s, "big").state is LoadState.FAILED)
         status = deployment(snapshot, "big")
         assert status.compatibility.verdict is Verdict.INCOMPATIBLE
-        assert "even with full offload" in (status.failure or "")
+        assert status.failure == status.compatibility.reason
+        assert "gpu:0 (Test 2, 2.0 GiB)" in status.failure
         with pytest.raises(WanTuiError, match="cannot be loaded"):
             await engine.load("big")
     async with Engine(settings(home, big=impossible), gpu_probe=probe, load_wanted=False) as engine:

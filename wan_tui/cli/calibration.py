@@ -112,7 +112,8 @@ def _text(group: "Group") -> str:
     from wan_tui.cli.text import columns
     from wan_tui.core.units import format_ratio
 
-    what = {("run", True): "first runs", ("run", False): "warm runs"}.get((group.kind.value, group.first), "loads")
+    what = {("run", True): "first run", ("run", False): "warm run"}.get((group.kind.value, group.first), "load")
+    what += "" if group.number == 1 else "s"
     inside = ""
     if group.coverage.ratio is not None:
         share = f"{group.coverage.inside} of {group.coverage.runs} ({format_ratio(group.coverage.ratio)})"

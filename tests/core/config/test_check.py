@@ -39,7 +39,7 @@ BROKEN_TOML = [
     ("[paths]\nmodels = 3\n", "WAN103"),
     (f'[deployments."a b"]\n{POCKET}', "WAN103"),
     (f'[deployments.a]\n{POCKET}device = "cuda:0"\n', "WAN103"),
-    (f'[deployments.a]\n{POCKET}profile = "fast"\n', "WAN103"),
+    (f'[deployments.a]\n{POCKET}profile = "fastest"\n', "WAN103"),
     (f'[deployments.a]\n{POCKET}wanted_loaded = "perhaps"\n', "WAN103"),
     ("[deployments.a]\n", "WAN104"),
     ('[deployments.a]\nmodel = "t2v-A15B"\n', "WAN105"),

@@ -6,7 +6,7 @@ from tests.core.planning.parts import GIB, NO_DRIVER, GpuProcess, gpu, hardware,
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
-from wan_tui.core.planning.compatibility import assess
+from wan_tui.core.planning.assess import assess
 from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, full_offload_floor_bytes
 from wan_tui.core.planning.plan import Compatibility
 from wan_tui.core.words import OffloadMode, Precision, Verdict

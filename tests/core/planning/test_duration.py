@@ -1,4 +1,4 @@
-"""The time model: exact counts, honest intervals, calibration."""
+"""The time model of a device that was measured: exact counts, honest intervals."""
 
 import pytest
 
@@ -18,9 +18,9 @@ RATE = DeviceRate(
 )
 
 
-def estimate(past_ratios: tuple[float, ...] = (), **changes: float) -> TimeEstimate:
+def estimate(**changes: float) -> TimeEstimate:
     values = {"width": 832, "height": 480, "frames": 81, "steps": 40, "guidance": 4.0, **changes}
-    return estimate_time(CATALOGUE.find("t2v-A14B"), RATE, past_ratios=past_ratios, **values)  # type: ignore[arg-type]
+    return estimate_time(CATALOGUE.find("t2v-A14B"), RATE, **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,14 @@ def test_more_work_never_takes_less_time() -> None:
         assert seconds == sorted(seconds)
 
 
-def test_a_first_estimate_is_modelled_and_wide_a_calibrated_one_follows_the_history() -> None:
+def test_a_modelled_estimate_is_wide() -> None:
     modelled = estimate()
     assert modelled.basis is Basis.MODELLED
     assert modelled.total_seconds.high == pytest.approx(2 * modelled.total_seconds.expected)
-    calibrated = estimate((1.5, 1.4, 1.6))
-    assert calibrated.basis is Basis.CALIBRATED
-    assert calibrated.total_seconds.expected == pytest.approx(1.5 * modelled.total_seconds.expected)
-    spread = calibrated.total_seconds.high / calibrated.total_seconds.expected
-    assert spread == pytest.approx(1.1)
-    wide = estimate((1.0, 2.0)).total_seconds
-    assert wide.low == pytest.approx(modelled.total_seconds.expected)
-    assert wide.high == pytest.approx(2 * modelled.total_seconds.expected)
+
+
+def test_a_picture_is_encoded_before_the_first_step() -> None:
+    plain, pictured = estimate(), estimate(with_image=True)
+    (encode,) = [stage for stage in pictured.stages if stage.stage is Phase.IMAGE_ENCODE]
+    assert 0 < encode.seconds < next(s.seconds for s in plain.stages if s.stage is Phase.VAE_DECODE)
+    assert pictured.total_seconds.expected == pytest.approx(plain.total_seconds.expected + encode.seconds)

@@ -11,7 +11,7 @@ from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.config.settings import LimitSettings, RequestDefaults
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample, VolumeSample
-from wan_tui.core.planning.compatibility import assess
+from wan_tui.core.planning.assess import assess
 from wan_tui.core.validation import environment, rulebook
 from wan_tui.core.validation.deployment import judge_deployment
 from wan_tui.core.validation.environment import judge_host, judge_room, torch_cuda

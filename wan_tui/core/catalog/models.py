@@ -87,8 +87,6 @@ class Model:
     precisions: tuple[Precision, ...]
     quantizations: tuple[Quantization, ...]
     features: tuple[Feature, ...]
-    activation_bytes_per_token: int
-    decode_bytes_per_pixel: int
 
     @property
     def canonical_id(self) -> str:

@@ -53,12 +53,19 @@ def assess(
     answer = judge(task, allowed, host_room(host))
     if answer.verdict in RUNS:
         return answer
+    emptied = []
+    for gpu in samples:
+        holders = holders_of(gpu, own_pids)
+        pids = {*own_pids, *(process.pid for process in holders)}
+        room = room_of(gpu, own_pids=pids, reserved=reserved, limits=limits)
+        if holders and room is not None:
+            emptied.append((room, holders))
     remedies = find_remedies(
         task,
         allowed,
         host_room(host),
         others=tuple(room for room in found.values() if room not in allowed),
-        holders=holders_of(samples, own_pids),
+        emptied=emptied,
     )
     return dataclasses.replace(answer, remedies=remedies)
 

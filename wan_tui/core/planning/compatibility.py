@@ -1,10 +1,12 @@
 """The verdict: which plan a task gets in a room, whether it fits, and where it is short. Pure."""
 
+import dataclasses
+import dataclasses
 import functools
 
 from wan_tui.core.catalog import Model
 from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES, estimate_memory
-from wan_tui.core.planning.plan import Clip, Compatibility, ExecutionPlan
+from wan_tui.core.planning.plan import Clip, Compatibility, ExecutionPlan, MemoryEstimate
 from wan_tui.core.planning.planner import (
     MARGIN_RATIO,
     Candidate,
@@ -42,13 +44,13 @@ def _rank(answer: Compatibility) -> tuple[int, float]:
 def judge_room(task: Task, room: Room, host: HostRoom) -> Compatibility:
     """The verdict for one GPU."""
     usable = usable_bytes(room, task.profile)
-    free, margin = min(room.free_bytes, usable), margin_bytes(room)
+    free, margin = min(room.free_bytes, usable), margin_bytes(room, task.profile)
     for limit in (free - margin, free, usable - margin, usable):
         found, least = candidates(task, room, host, limit)
         chosen = best(task, room, found)
         if chosen is not None:
             return _possible(task, room, host, chosen, free)
-    return _impossible(task, room, host, least, usable)
+    return _impossible(task, room, host, least, free)
 
 
 def _possible(task: Task, room: Room, host: HostRoom, chosen: Candidate, free: int) -> Compatibility:
@@ -61,32 +63,34 @@ def _possible(task: Task, room: Room, host: HostRoom, chosen: Candidate, free: i
     if headroom < 0:
         verdict = Verdict.TIGHT
         reason = f"{text}, but what others hold leaves {format_bytes(room.free_bytes)}"
-    elif headroom < margin_bytes(room):
+    elif headroom < margin_bytes(room, task.profile):
         verdict, reason = Verdict.TIGHT, f"{text} with {with_what}, {format_bytes(headroom)} of headroom"
     elif chosen.plan.offload is not OffloadMode.NONE:
         share = format_bytes(chosen.memory.host_bytes)
         verdict, reason = Verdict.OFFLOAD_REQUIRED, f"{text} with {with_what} and {share} on the host"
     else:
         verdict, reason = Verdict.FITS, f"{text}, {with_what}"
-    return _answer(verdict, reason, chosen, headroom)
+    return _answer(verdict, reason, chosen, headroom, room.total_bytes)
 
 
-def _answer(verdict: Verdict, reason: str, chosen: Candidate, headroom: int) -> Compatibility:
+def _answer(verdict: Verdict, reason: str, chosen: Candidate, headroom: int, device: int) -> Compatibility:
     return Compatibility(
         verdict=verdict,
         reason=reason,
         plan=chosen.plan,
         memory=chosen.memory,
         headroom_bytes=headroom,
+        device_bytes=device,
         limiting_phase=chosen.limiting_phase.phase,
         seconds=chosen.time.total if chosen.time else None,
         load_seconds=chosen.time.load if chosen.time else None,
     )
 
 
-def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None, usable: int) -> Compatibility:
+def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None, free: int) -> Compatibility:
     """No plan makes this clip here: a shorter one might, or nothing does."""
     model, where = task.model, f"{room.device} ({room.gpu.name}, {format_bytes(room.total_bytes)})"
+    usable = usable_bytes(room, task.profile)
     if least is None:
         return _nothing_legal(task, room, host)
     precision = least.plan.precision
@@ -96,11 +100,12 @@ def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None,
             f"the largest weight of {model.id} and the CUDA context need {format_bytes(floor)}: "
             f"more than {where} has, even with full offload"
         )
-        return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=usable - floor)
+        return Compatibility(verdict=Verdict.INCOMPATIBLE, reason=reason, headroom_bytes=free - floor)
     peak = least.memory.peak_bytes
-    small = estimate_memory(model, least.plan, smallest_clip(model, task.clip), with_image=task.with_image)
+    # What takes least for this clip need not be what takes least for a small one.
+    _, small = candidates(dataclasses.replace(task, clip=smallest_clip(model, task.clip)), room, host, 0)
     needs = f"peak {format_bytes(peak)} on {where} even with {least.plan.options}"
-    if small.peak_bytes > usable:
+    if small is None or small.memory.peak_bytes > usable:
         roomier, _ = candidates(task, room, _AMPLE, usable)
         if roomier:
             kept = min(max(one.memory.host_bytes, one.memory.host_load_bytes) for one in roomier)
@@ -108,10 +113,11 @@ def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None,
                 f"plans that fit {where} keep at least {format_bytes(kept)} of weights in host memory, "
                 f"this host has {format_bytes(host.total_bytes)}"
             )
-            return _answer(Verdict.INCOMPATIBLE, reason, least, usable - peak)
-        reason = f"{needs}, and the smallest clip takes {format_bytes(small.peak_bytes)}"
-        return _answer(Verdict.INCOMPATIBLE, reason, least, usable - peak)
-    return _answer(Verdict.TIGHT, f"the default clip needs {needs}: only smaller clips fit", least, usable - peak)
+            return _answer(Verdict.INCOMPATIBLE, reason, least, free - peak, room.total_bytes)
+        smallest = (small or least).memory.peak_bytes
+        reason = f"{needs}, and the smallest clip takes {format_bytes(smallest)}"
+        return _answer(Verdict.INCOMPATIBLE, reason, least, free - peak, room.total_bytes)
+    return _answer(Verdict.TIGHT, f"{needs}: only smaller clips fit", least, free - peak, room.total_bytes)
 
 
 def _may_leave_text_encoder(task: Task) -> bool:
@@ -136,7 +142,7 @@ def _nothing_legal(task: Task, room: Room, host: HostRoom) -> Compatibility:
         reason=reason,
         plan=least.plan,
         memory=least.memory,
-        headroom_bytes=room.total_bytes - least.memory.peak_bytes,
+        headroom_bytes=min(room.free_bytes, usable_bytes(room, task.profile)) - least.memory.peak_bytes,
         limiting_phase=least.limiting_phase.phase,
     )
 
@@ -152,6 +158,29 @@ def smallest_clip(model: Model, clip: Clip) -> Clip:
     """One frame of the least size: what is left of a plan's memory when nothing is asked of it."""
     side = model.size_multiple * 4
     return Clip(width=side, height=side, frames=1, steps=clip.steps, guidance=clip.guidance)
+
+
+def with_memory(answer: Compatibility, memory: MemoryEstimate) -> Compatibility:
+    """``answer`` with a better estimate of the memory of its plan, which may take away the headroom or give it back."""
+    if answer.memory is None or answer.headroom_bytes is None or not answer.device_bytes or answer.plan is None:
+        return answer
+    headroom = answer.headroom_bytes + answer.memory.peak_bytes - memory.peak_bytes
+    changed = dataclasses.replace(
+        answer,
+        memory=memory,
+        headroom_bytes=headroom,
+        limiting_phase=max(memory.phases, key=lambda phase: phase.total_bytes).phase,
+    )
+    if answer.verdict not in (Verdict.FITS, Verdict.OFFLOAD_REQUIRED, Verdict.TIGHT):
+        return changed
+    observed = f"peak {format_bytes(memory.peak_bytes)} by {memory.runs} runs here with {answer.plan.options}"
+    if headroom < MARGIN_RATIO * answer.device_bytes:
+        reason = f"{observed}, {format_bytes(max(headroom, 0))} of headroom"
+        return dataclasses.replace(changed, verdict=Verdict.TIGHT, reason=reason)
+    resident = answer.plan.offload is OffloadMode.NONE
+    verdict = Verdict.FITS if resident else Verdict.OFFLOAD_REQUIRED
+    reason = f"{observed}, {format_bytes(headroom)} of headroom"
+    return dataclasses.replace(changed, verdict=verdict, reason=reason)
 
 
 def cpu_plan() -> ExecutionPlan:
@@ -171,13 +200,13 @@ def judge_cpu(model: Model, clip: Clip, host: HostRoom) -> Compatibility:
     """The verdict for the processors of the host."""
     plan = cpu_plan()
     memory = estimate_memory(model, plan, clip)
-    total, headroom = host.total_bytes, host.total_bytes - memory.peak_bytes
+    total, headroom = host.total_bytes, host.available_bytes - memory.peak_bytes
     free = format_bytes(host.available_bytes)
     needs = f"needs {format_bytes(memory.peak_bytes)} of host memory in fp32"
-    if headroom < 0:
+    if memory.peak_bytes > total:
         verdict, reason = Verdict.INCOMPATIBLE, f"{needs}, this host has {format_bytes(total)}"
-    elif memory.peak_bytes > host.available_bytes or headroom < MARGIN_RATIO * total:
+    elif headroom < MARGIN_RATIO * total:
         verdict, reason = Verdict.TIGHT, f"{needs}, {free} of {format_bytes(total)} are free"
     else:
         verdict, reason = Verdict.FITS, f"{needs}, {free} are free"
-    return _answer(verdict, reason, Candidate(plan, memory), headroom)
+    return _answer(verdict, reason, Candidate(plan, memory), headroom, host.total_bytes)

@@ -1,14 +1,12 @@
-"""How long will it take: exact operation counts against a measured rate, corrected by this host's own history.
+"""How long will it take on a device that was measured: exact operation counts against its rate.
 
 Counts follow the diffusers modules to 0.1 % (checked with torch's FLOP counter); one multiply-add is two operations.
 """
 
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wan_tui.core.catalog import Model
-from wan_tui.core.planning.flops import forward_flop
+from wan_tui.core.planning.flops import decode_flop, encode_flop, forward_flop
 from wan_tui.core.planning.plan import Bounds, StageSeconds, TimeEstimate
 from wan_tui.core.words import Basis, Phase
 
@@ -17,8 +15,6 @@ WRITE_PIXELS_PER_SECOND = 23e6
 
 # A modelled estimate has never been seen against this host: a factor of two either way.
 MODELLED_SPREAD = 2.0
-# Even a well calibrated one is not better than this on a machine that does other work too.
-CALIBRATED_LEAST_SPREAD = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,35 +42,32 @@ def estimate_time(
     frames: int,
     steps: int,
     guidance: float,
-    past_ratios: Sequence[float] = (),
+    with_image: bool = False,
 ) -> TimeEstimate:
-    """Seconds of one generation after loading.
+    """Modelled seconds of one generation after loading, on a device that its worker measured.
 
-    ``past_ratios`` are observed / modelled seconds of earlier runs of this model on this device; with at least one
-    the estimate is ``calibrated``: scaled by their median, its interval covers them all.
+    ``with_image``: a picture is encoded first, at the rate of decoding, by its share of the operations.
     """
     passes = 2 if guidance > 1.0 else 1
     flop = forward_flop(model, model.tokens(width, height, frames))
     forward = rate.forward_floor_seconds + flop / rate.forward_flop_per_second
     decode = rate.decode_floor_seconds + width * height / rate.decode_pixels_per_second
-    factor = statistics.median(past_ratios) if past_ratios else 1.0
+    decoding = decode * model.latent_frames(frames)
+    encoded = 1 if model.expand_timesteps else frames
+    share = encode_flop(model, width, height, encoded) / decode_flop(model, width, height, frames)
     stages = tuple(
-        StageSeconds(stage, seconds * factor)
+        StageSeconds(stage, seconds)
         for stage, seconds in (
             (Phase.TEXT_ENCODE, rate.text_encode_seconds),
+            *(((Phase.IMAGE_ENCODE, decoding * share),) if with_image else ()),
             *((phase, forward * passes * count) for phase, count in steps_by_expert(model, steps)),
-            (Phase.VAE_DECODE, decode * model.latent_frames(frames)),
+            (Phase.VAE_DECODE, decoding),
             (Phase.WRITE_OUTPUT, width * height * frames / WRITE_PIXELS_PER_SECOND),
         )
     )
     total = sum(stage.seconds for stage in stages)
-    if not past_ratios:
-        bounds = Bounds(total / MODELLED_SPREAD, total, total * MODELLED_SPREAD)
-        return TimeEstimate(basis=Basis.MODELLED, total_seconds=bounds, stages=stages)
-    low = min(1 / (1 + CALIBRATED_LEAST_SPREAD), min(past_ratios) / factor)
-    high = max(1 + CALIBRATED_LEAST_SPREAD, max(past_ratios) / factor)
-    bounds = Bounds(total * low, total, total * high)
-    return TimeEstimate(basis=Basis.CALIBRATED, total_seconds=bounds, stages=stages)
+    bounds = Bounds(total / MODELLED_SPREAD, total, total * MODELLED_SPREAD)
+    return TimeEstimate(basis=Basis.MODELLED, total_seconds=bounds, stages=stages)
 
 
 def steps_by_expert(model: Model, steps: int) -> tuple[tuple[Phase, int], ...]:

@@ -5,13 +5,15 @@ at the same time, and with offload they are not even on the device together. Act
 modules (``activations``); what no tensor shows (context, kernels' workspaces, fragments) are terms of their own.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from wan_tui.core.catalog import Component, Model
 from wan_tui.core.planning import activations
 from wan_tui.core.planning.plan import Clip, ExecutionPlan, MemoryEstimate, PhaseMemory
 from wan_tui.core.planning.weights import all_bytes, component_bytes, piece_bytes
-from wan_tui.core.words import Basis, OffloadMode, Phase
+from wan_tui.core.words import Basis, OffloadMode, Phase, Precision
 
 GIB = 2**30
 
@@ -48,36 +50,49 @@ def estimate_memory(model: Model, plan: ExecutionPlan, clip: Clip, *, with_image
 
 
 def _phases(model: Model, plan: ExecutionPlan, clip: Clip, image: bool) -> Iterator[PhaseMemory]:
+    needs = _activation_bytes(
+        model, clip, plan.precision, plan.vae_precision, plan.vae_tiling, plan.vae_slicing, plan.batch
+    )
     if not _encodes_on_host(plan):
-        prompts = activations.text_encode_bytes(model, batch=plan.batch, precision=plan.precision)
-        yield _phase(model, plan, Phase.TEXT_ENCODE, model.text_encoder, prompts)
+        yield _phase(model, plan, Phase.TEXT_ENCODE, model.text_encoder, needs[Phase.TEXT_ENCODE])
     if image:
-        encode = activations.encode_image_bytes(
-            model,
-            width=clip.width,
-            height=clip.height,
-            frames=clip.frames,
-            precision=plan.vae_precision,
-            tiled=plan.vae_tiling,
-        )
-        yield _phase(model, plan, Phase.IMAGE_ENCODE, model.vae, encode)
-    tokens = model.tokens(clip.width, clip.height, clip.frames)
-    forward = activations.denoise_bytes(model, tokens=tokens, batch=plan.batch, precision=plan.precision)
-    held = activations.denoise_held_bytes(model, tokens=tokens, batch=plan.batch, precision=plan.precision)
+        yield _phase(model, plan, Phase.IMAGE_ENCODE, model.vae, needs[Phase.IMAGE_ENCODE])
     experts = (Phase.DENOISE_HIGH_NOISE, Phase.DENOISE_LOW_NOISE)[: model.experts]
     for phase in experts:
-        yield _phase(model, plan, phase, model.transformer, forward + held)
+        yield _phase(model, plan, phase, model.transformer, needs[phase])
+    yield _phase(model, plan, Phase.VAE_DECODE, model.vae, needs[Phase.VAE_DECODE])
+
+
+# Offload, quantization and device change none of it, so most plans of a search ask for the same.
+@functools.lru_cache(maxsize=4096)
+def _activation_bytes(
+    model: Model, clip: Clip, precision: Precision, vae_precision: Precision, tiled: bool, sliced: bool, batch: int
+) -> Mapping[Phase, int]:
+    tokens = model.tokens(clip.width, clip.height, clip.frames)
+    forward = activations.denoise_bytes(model, tokens=tokens, batch=batch, precision=precision)
+    held = activations.denoise_held_bytes(model, tokens=tokens, batch=batch, precision=precision)
+    encode = activations.encode_image_bytes(
+        model, width=clip.width, height=clip.height, frames=clip.frames, precision=vae_precision, tiled=tiled
+    )
     decode = activations.decode_bytes(
         model,
         width=clip.width,
         height=clip.height,
         frames=clip.frames,
-        precision=plan.vae_precision,
-        tiled=plan.vae_tiling,
-        sliced=plan.vae_slicing,
-        batch=plan.batch,
+        precision=vae_precision,
+        tiled=tiled,
+        sliced=sliced,
+        batch=batch,
     )
-    yield _phase(model, plan, Phase.VAE_DECODE, model.vae, decode)
+    return MappingProxyType(
+        {
+            Phase.TEXT_ENCODE: activations.text_encode_bytes(model, batch=batch, precision=precision),
+            Phase.IMAGE_ENCODE: encode,
+            Phase.DENOISE_HIGH_NOISE: forward + held,
+            Phase.DENOISE_LOW_NOISE: forward + held,
+            Phase.VAE_DECODE: decode,
+        }
+    )
 
 
 def _phase(model: Model, plan: ExecutionPlan, phase: Phase, computing: Component, activation_bytes: int) -> PhaseMemory:

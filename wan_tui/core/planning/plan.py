@@ -179,7 +179,7 @@ class Compatibility:
     """The answer to "will it fit": a verdict, the reason in one sentence, and the plan it holds for.
 
     ``headroom_bytes`` is the device memory that is free minus the estimated peak (negative: short by), None when
-    unknown; ``limiting_phase`` is where the peak is. ``seconds`` and ``load_seconds`` are modelled, from the published
+    unknown; ``device_bytes`` is what the device has, ``limiting_phase`` where the peak is. ``seconds`` and ``load_seconds`` are modelled, from the published
     rates of the card; None on a processor, which has no such figures.
     """
 
@@ -188,6 +188,7 @@ class Compatibility:
     plan: ExecutionPlan | None = None
     memory: MemoryEstimate | None = None
     headroom_bytes: int | None = None
+    device_bytes: int | None = None
     limiting_phase: Phase | None = None
     seconds: Bounds | None = None
     load_seconds: Bounds | None = None

@@ -81,8 +81,9 @@ def usable_bytes(room: Room, profile: Profile) -> int:
     return room.total_bytes if profile.memory_gib is None else min(room.total_bytes, int(profile.memory_gib * GIB))
 
 
-def margin_bytes(room: Room) -> int:
-    return int(MARGIN_RATIO * room.total_bytes)
+def margin_bytes(room: Room, profile: Profile | None = None) -> int:
+    """What a plan leaves free: a share of the device, or of what ``profile`` takes of it."""
+    return int(MARGIN_RATIO * (room.total_bytes if profile is None else usable_bytes(room, profile)))
 
 
 def legal_plans(task: Task, room: Room) -> Iterator[list[ExecutionPlan]]:
@@ -157,7 +158,7 @@ def candidates(task: Task, room: Room, host: HostRoom, limit_bytes: int) -> tupl
 
 def fits(task: Task, room: Room, host: HostRoom) -> bool:
     """Whether any plan leaves the margin free in every phase; stops at the first."""
-    limit = min(room.free_bytes, usable_bytes(room, task.profile)) - margin_bytes(room)
+    limit = min(room.free_bytes, usable_bytes(room, task.profile)) - margin_bytes(room, task.profile)
     for group in legal_plans(task, room):
         for plan in group:
             memory = estimate_memory(task.model, plan, task.clip, with_image=task.with_image)

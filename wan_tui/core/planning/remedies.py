@@ -20,14 +20,15 @@ def find_remedies(
     host: HostRoom,
     *,
     others: tuple[Room, ...] = (),
-    holders: Collection[tuple[str, GpuProcess]] = (),
+    emptied: Collection[tuple[Room, tuple[GpuProcess, ...]]] = (),
 ) -> tuple[Remedy, ...]:
     """What would make ``task`` fit into one of ``rooms``, the mildest first.
 
-    ``others`` are GPUs that the deployment may not use, ``holders`` processes with the GPU whose memory they hold.
+    ``others`` are GPUs that the deployment may not use, ``emptied`` those of ``rooms`` that foreign processes hold
+    memory of, as they would be without these processes.
     """
     found = [
-        *_freeing(task, rooms, host, holders),
+        *_freeing(task, emptied, host),
         *_elsewhere(task, others, host),
         *_profiles(task, rooms, host),
         *_fewer_frames(task, rooms, host),
@@ -36,14 +37,9 @@ def find_remedies(
     return tuple(found)
 
 
-def holders_of(samples: Collection[GpuSample], own_pids: Collection[int]) -> list[tuple[str, GpuProcess]]:
-    """Foreign processes that hold memory, with the name of their GPU."""
-    return [
-        (f"gpu:{gpu.index}", process)
-        for gpu in samples
-        for process in gpu.processes or ()
-        if process.pid not in own_pids and process.used_memory_bytes
-    ]
+def holders_of(gpu: GpuSample, own_pids: Collection[int]) -> tuple[GpuProcess, ...]:
+    """Foreign processes that are known to hold memory of ``gpu``."""
+    return tuple(one for one in gpu.processes or () if one.pid not in own_pids and one.used_memory_bytes)
 
 
 def _remedy(title: str, answer: Compatibility, **changes: str | int) -> Remedy:
@@ -58,16 +54,12 @@ def _remedy(title: str, answer: Compatibility, **changes: str | int) -> Remedy:
 
 
 def _freeing(
-    task: Task, rooms: tuple[Room, ...], host: HostRoom, holders: Collection[tuple[str, GpuProcess]]
+    task: Task, emptied: Collection[tuple[Room, tuple[GpuProcess, ...]]], host: HostRoom
 ) -> Iterator[Remedy]:
-    for room in rooms:
-        held = [process for device, process in holders if device == room.device]
-        freed = sum(process.used_memory_bytes or 0 for process in held)
-        if not freed:
-            continue
-        emptied = dataclasses.replace(room, free_bytes=min(room.total_bytes, room.free_bytes + freed))
-        answer = judge(task, (emptied,), host)
+    for room, held in emptied:
+        answer = judge(task, (room,), host)
         if answer.verdict in RUNS:
+            freed = sum(process.used_memory_bytes or 0 for process in held)
             who = ", ".join(f"{process.name or 'process'} {process.pid}" for process in held)
             yield _remedy(f"stop {who} on {room.device}: frees {format_bytes(freed)}", answer)
 
@@ -107,7 +99,7 @@ def _fewer_frames(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterat
             high = middle - 1
     frames = 4 * low + 1
     answer = judge(_with(task, frames=frames), rooms, host)
-    yield _remedy(f"{frames} frames instead of {task.clip.frames}", answer, defaults__frames=frames)
+    yield _remedy(f"{frames} {'frame' if frames == 1 else 'frames'} instead of {task.clip.frames}", answer, defaults__frames=frames)
 
 
 def _smaller(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterator[Remedy]:

@@ -14,10 +14,19 @@ _LEAVES = 2
 def stored_bytes(component: Component, precision: Precision, quantization: Quantization = Quantization.NONE) -> int:
     """Weights of ``component`` in memory; an embedding stays in ``precision``, since no quantizer takes it."""
     if quantization is Quantization.NONE:
-        return component.bytes(precision)
+        return component.bytes(precision) + _widened_bytes(component, precision)
     each = load_efficiency().quantization[quantization].stored_bytes
     kept = _embedding(component)
     return int((component.parameters - kept) * each) + kept * precision.bytes_per_parameter
+
+
+def _widened_bytes(component: Component, precision: Precision) -> int:
+    """In fp16 transformers keeps the ends of UMT5's feed-forward layers (``wo``) in fp32: they overflow."""
+    if component.class_name != "UMT5EncoderModel" or precision is not Precision.FP16:
+        return 0
+    config = component.config
+    parameters = config["num_layers"] * config["d_ff"] * config["d_model"]
+    return int(parameters * (Precision.FP32.bytes_per_parameter - precision.bytes_per_parameter))
 
 
 def _embedding(component: Component) -> int:

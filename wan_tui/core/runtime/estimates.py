@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from wan_tui.core.catalog import Model
+from wan_tui.core.catalog.gpus import GpuModel
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
 from wan_tui.core.history import TOTAL, Figure, History, Kind, Record, Unit, Versions
 from wan_tui.core.planning.calibration import (
@@ -28,6 +29,8 @@ from wan_tui.core.planning.plan import (
     StageSeconds,
     TimeEstimate,
 )
+from wan_tui.core.planning.roofline import estimate_on_device
+from wan_tui.core.planning.rooms import room_of
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.words import Phase
 
@@ -42,6 +45,7 @@ class Estimator:
     def __init__(self, history: History) -> None:
         self._history = history
         self._devices: dict[str, str] = {}
+        self._gpus: dict[str, GpuModel] = {}
         self._driver: str | None = None
         self._libraries = history.libraries()
 
@@ -52,9 +56,11 @@ class Estimator:
         for gpu in hardware.gpus:
             if gpu.memory_total_bytes:
                 self._devices[f"gpu:{gpu.index}"] = f"{gpu.name} {round(gpu.memory_total_bytes / GIB)} GiB"
+                if (room := room_of(gpu)) is not None:
+                    self._gpus[room.device] = room.gpu
 
     def estimate(self, deployment: Deployment, request: GenerationRequest) -> TimeEstimate | None:
-        """Estimate of a normalised request, or None while its device has never been measured."""
+        """Estimate of a normalised request, or None on a processor that was never measured."""
         plan = deployment.plan or deployment.compatibility.plan
         if plan is None or (modelled := self._modelled(deployment, plan, request)) is None:
             return None
@@ -175,7 +181,11 @@ class Estimator:
     def _modelled(self, deployment: Deployment, plan: ExecutionPlan, request: GenerationRequest) -> TimeEstimate | None:
         rate = deployment.rate or self._history.rate(deployment.model.id, self._rate_key(plan))
         if rate is None:
-            return None
+            # Nothing was ever measured here: the published rates of the card, which a processor does not have.
+            gpu, image = self._gpus.get(plan.device), True if request.image else None
+            if gpu is None:
+                return None
+            return estimate_on_device(deployment.model, gpu, plan, _clip(request), with_image=image).time
         return estimate_time(
             deployment.model,
             rate,
@@ -184,6 +194,7 @@ class Estimator:
             frames=request.frames,
             steps=request.steps,
             guidance=request.guidance,
+            with_image=request.image is not None,
         )
 
     def _observations(self, kind: Kind, unit: Unit, subject: Subject) -> Sequence[Observation]:
@@ -211,7 +222,7 @@ class Estimator:
         return self._devices.get(plan.device, plan.device)
 
     def _rate_key(self, plan: ExecutionPlan) -> str:
-        return f"{self._device(plan)} {plan.precision} {plan.offload}"
+        return f"{self._device(plan)} {plan.precision} {plan.quantization} {plan.offload}"
 
 
 def modelled_load_seconds(model: Model) -> float:

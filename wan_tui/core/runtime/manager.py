@@ -12,6 +12,8 @@ from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
 from wan_tui.core.planning.assess import assess
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.compatibility import with_memory
 from wan_tui.core.planning.plan import Compatibility, GenerationRequest
 from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment, Launcher
@@ -85,7 +87,8 @@ class Manager:
             self.validation_due.set()
         self._estimator.look_at(hardware, host)
         for deployment in self._deployments.values():
-            deployment.compatibility = await asyncio.to_thread(self._compatibility, deployment, hardware, host)
+            answer = await asyncio.to_thread(self._compatibility, deployment, hardware, host)
+            deployment.compatibility = self._as_observed(deployment, answer)
             deployment.judgement = self._judge(deployment, checkpoints.get(deployment.name), host)
         self._changed()
 
@@ -105,6 +108,14 @@ class Manager:
             profile=self._settings.profile(deployment.settings),
             quantizations=self._quantizations,
         )
+
+    def _as_observed(self, deployment: Deployment, answer: Compatibility) -> Compatibility:
+        """The answer with the memory that was observed under its plan, once there were runs."""
+        if answer.plan is None or answer.memory is None or answer.plan.device == "cpu":
+            return answer
+        clip = default_clip(deployment.model, deployment.settings.defaults)
+        memory = self._estimator.memory(deployment, answer.plan, clip, answer.memory)
+        return with_memory(answer, memory) if memory.runs else answer
 
     def _reserved(self, asking: Deployment) -> dict[str, int]:
         """Bytes by GPU that the other deployments, loaded or loading, will come to hold there."""
