@@ -292,6 +292,7 @@ def no_totals() -> DeploymentTotals:
         loads=0,
         load_failures=labelled(LoadFailureReason),
         unloads=labelled(UnloadCause),
+        worker_restarts=labelled(RestartReason),
         jobs_finished=0,
         jobs_cancelled=0,
         jobs_failed=labelled(JobFailureReason),

@@ -290,6 +290,31 @@ def history(
 
 
 @app.command()
+def bench(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model to measure.")],
+    grid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML: sizes, frames, steps and plans (default: the model's).")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="synthetic (random values, nothing is downloaded), pocket or checkpoint.")
+    ] = "synthetic",
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON: keep each result at once, go on from what is in it.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu:N.")] = "auto",
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Denoising steps of every clip (default: the grid's).")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Run a grid of clips and plans for real; print estimated beside observed seconds and memory."""
+    from wan_tui.cli.bench import run_bench
+
+    return run_bench(model, grid, weights, report, device=device, steps=steps, config=_config(context), as_json=as_json)
+
+
+@app.command()
 def selftest(as_json: Json = False) -> int:
     """Load the pocket model, generate, decode the file, scrape the metrics, unload; status 1 when a check fails."""
     from wan_tui.cli.selftest import run_selftest

@@ -170,6 +170,16 @@ class UnloadCause(StrEnum):
     FAILED = "failed"
 
 
+class RestartReason(StrEnum):
+    """Why a worker was started again."""
+
+    OPERATOR = "operator"
+    CRASHED = "crashed"
+    STALLED = "stalled"
+    OUT_OF_MEMORY = "out_of_memory"
+    LOAD_FAILED = "load_failed"
+
+
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"

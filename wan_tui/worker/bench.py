@@ -29,6 +29,7 @@ from wan_tui.core.runtime.benching import (
     PhaseMeasured,
     Ready,
     decode_job,
+    encode_line,
 )
 from wan_tui.core.runtime.protocol import (
     Event,
@@ -42,7 +43,6 @@ from wan_tui.core.runtime.protocol import (
     PhaseStarted,
     ProtocolError,
     StepDone,
-    encode,
 )
 from wan_tui.core.words import JobFailureReason, LoadFailureReason, Phase
 from wan_tui.worker.channel import Channel
@@ -65,7 +65,7 @@ class Results:
 
     def send(self, event: BenchEvent) -> None:
         try:
-            self._stream.write(encode(event))
+            self._stream.write(encode_line(event))
             self._stream.flush()
         except OSError:
             os._exit(0)

@@ -1,5 +1,6 @@
 """The most memory that this process held, phase by phase: torch's counters, the driver's, and the kernel's."""
 
+import ctypes
 import os
 import threading
 from contextlib import suppress
@@ -26,6 +27,8 @@ class PeakMeter:
         self._process = psutil.Process()
         self._before_bytes = self._process.memory_info().rss
         self._driver = _DriverMemory(gpu_uuid) if device.type == "cuda" and gpu_uuid else None
+        if device.type == "cuda":
+            torch.cuda.init()  # after the driver was asked what others hold: the context is ours
         self._lock = threading.Lock()
         self._resident = self._driver_peak = 0
         self._exact = False
@@ -36,6 +39,8 @@ class PeakMeter:
         """Forget the peaks; what is held now is where the next begin."""
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            _give_back()
         self._exact = _reset_high_water()
         with self._lock:
             self._resident = self._driver_peak = 0
@@ -102,6 +107,12 @@ class _DriverMemory:
             return max(int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used) - self._before_bytes, 0)
         except self._nvml.NVMLError:
             return None
+
+
+def _give_back() -> None:
+    """Let the C library return what it keeps of freed memory, so that a phase does not count the one before (glibc)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_high_water() -> bool:

@@ -35,6 +35,11 @@ DEFAULT_FILE = """\
 [validation]
 # interval_seconds = 600.0     # between two checks of checkpoints and environment, 10 to 86400
 
+[supervision]
+# worker_silence_seconds = 60.0  # without a sign of life a worker is ended
+# load_stall_seconds = 300.0     # and a load that makes no progress
+# restarts = 5                   # by itself, within half an hour; 0 is never
+
 # Without deployments there is one for each official model, and pocket. Yours replace them:
 #
 # [deployments.story]
@@ -42,6 +47,7 @@ DEFAULT_FILE = """\
 # device = "auto"              # auto, cpu or gpu:N
 # profile = "auto"             # auto or cpu
 # wanted_loaded = false        # load it when the engine starts
+# keep_alive_seconds = 600.0   # idle time before one that a job loaded is unloaded; -1 is never
 # checkpoint = "/data/models/Wan2.2-T2V-A14B-Diffusers"
 #
 # [deployments.story.defaults] # of requests that do not say; without them the model's own

@@ -54,13 +54,17 @@ class ProfileSettings(_Section):
 
 
 class DeploymentSettings(_Section):
-    """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``."""
+    """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``.
+
+    ``keep_alive_seconds``: how long one that a job loaded stays after the last job; 0 not at all, -1 for ever.
+    """
 
     model: str
     profile: str = "auto"
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|gpu:\d{1,3})$")] = "auto"
     wanted_loaded: bool = False
     checkpoint: Path | None = None
+    keep_alive_seconds: float = Field(default=600, ge=-1, le=31_536_000)
     defaults: RequestDefaults = Field(default_factory=RequestDefaults)
 
     @field_validator("model")
@@ -119,12 +123,21 @@ class ValidationSettings(_Section):
     interval_seconds: float = Field(default=600, ge=10, le=86_400)
 
 
+class SupervisionSettings(_Section):
+    """When a worker counts as dead, and how often it is started again by itself within half an hour."""
+
+    worker_silence_seconds: float = Field(default=60, ge=2, le=3600)
+    load_stall_seconds: float = Field(default=300, ge=5, le=86_400)
+    restarts: int = Field(default=5, ge=0, le=100)
+
+
 class Settings(_Section):
     paths: PathSettings = Field(default_factory=PathSettings)
     polling: PollingSettings = Field(default_factory=PollingSettings)
     exporter: ExporterSettings = Field(default_factory=ExporterSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    supervision: SupervisionSettings = Field(default_factory=SupervisionSettings)
     profiles: dict[DeploymentName, ProfileSettings] = Field(default_factory=dict)
     deployments: dict[DeploymentName, DeploymentSettings] = Field(default_factory=dict)
 
@@ -160,6 +173,7 @@ _SCALAR_SECTIONS: dict[str, type[_Section]] = {
     "exporter": ExporterSettings,
     "limits": LimitSettings,
     "validation": ValidationSettings,
+    "supervision": SupervisionSettings,
 }
 
 

@@ -155,9 +155,15 @@ def _groups(task: Task, room: Room) -> list[list[Candidate]]:
 
 
 def smallest_clip(model: Model, clip: Clip) -> Clip:
-    """One frame of the least size: what is left of a plan's memory when nothing is asked of it."""
-    side = model.size_multiple * 4
-    return Clip(width=side, height=side, frames=1, steps=clip.steps, guidance=clip.guidance)
+    """The least that still is a video: about a second of 256 x 256 pixels. Without room for it nothing runs."""
+    side = model.nearest_side(256)
+    return Clip(
+        width=min(side, clip.width),
+        height=min(side, clip.height),
+        frames=min(17, clip.frames),
+        steps=clip.steps,
+        guidance=clip.guidance,
+    )
 
 
 def with_memory(answer: Compatibility, memory: MemoryEstimate) -> Compatibility:

@@ -173,13 +173,12 @@ def default_grid(model: Model, *, on_gpu: bool, steps: int | None = None) -> Gri
         second = PlanOptions(precision=Precision.BF16, quantization=Quantization.FP8)
         clips = (clip(small, 9), clip(large, 9), clip(large, 17))
         return Grid((Round((PlanOptions(), second), clips),))
-    bf16 = Precision.BF16
     plans = (
-        PlanOptions(precision=bf16),
-        PlanOptions(precision=bf16, quantization=Quantization.FP8),
-        PlanOptions(precision=bf16, offload=OffloadMode.MODEL),
-        PlanOptions(precision=bf16, quantization=Quantization.INT8),
-        PlanOptions(precision=bf16, offload=OffloadMode.GROUP_LEAF, stream=True),
+        PlanOptions(),
+        PlanOptions(quantization=Quantization.FP8),
+        PlanOptions(offload=OffloadMode.MODEL),
+        PlanOptions(quantization=Quantization.INT8),
+        PlanOptions(offload=OffloadMode.GROUP_LEAF, stream=True),
     )
     p480 = (832, 480)
     p720 = (1280, model.nearest_side(720) if model.size_multiple <= 16 else 704)

@@ -3,7 +3,9 @@
 Every line stands for itself, so that whatever kills a worker, what it has measured is known.
 """
 
+import dataclasses
 import functools
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -111,7 +113,7 @@ class PhaseMeasured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A clip is done with after ``seconds``; the rest says where and why it did not get through, and what it held then."""
+    """A clip is done with after ``seconds``; the rest says where and why it failed, and what was held then."""
 
     clip: int
     outcome: Outcome
@@ -123,6 +125,11 @@ class Ended:
 
 
 BenchEvent = Hello | LoadStage | LoadFailed | Ready | Began | PhaseMeasured | Ended
+
+
+def encode_line(message: BenchJob | BenchEvent) -> bytes:
+    """One line with its newline."""
+    return json.dumps(dataclasses.asdict(message), separators=(",", ":")).encode() + b"\n"
 
 
 def decode_job(line: bytes) -> BenchJob:

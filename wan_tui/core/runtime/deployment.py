@@ -1,5 +1,6 @@
 """One deployment: its load state, its worker and the job that runs on it."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.state import WorkerStatus
 from wan_tui.core.runtime.tallies import Tallies
+from wan_tui.core.runtime.vitals import Vitals
 from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.words import LoadFailureReason, LoadState, UnloadCause
 
@@ -51,7 +53,12 @@ class Validation:
 
 @dataclass(slots=True, kw_only=True)
 class Deployment:
-    """Mutable record of a deployment; only the manager changes it, on the engine's loop."""
+    """Mutable record of a deployment; only the manager changes it, on the engine's loop.
+
+    ``pinned``: an operator or the configuration wants it loaded, so it is neither unloaded when idle nor evicted.
+    ``unreleased_bytes``: device memory that the driver still books for the last worker, None before there was one.
+    ``settled`` is set while it is neither loading nor unloading.
+    """
 
     name: str
     settings: DeploymentSettings
@@ -62,6 +69,11 @@ class Deployment:
     state_changed_at: float = field(default_factory=time.time)
     judgement: Judgement = field(default_factory=Judgement)
     validation: Validation = field(default_factory=Validation)
+    vitals: Vitals = field(default_factory=Vitals)
+    pinned: bool = False
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    kill_reason: str | None = None
+    unreleased_bytes: int | None = None
     failure: str | None = None
     load_stage: str | None = None
     load_progress_ratio: float | None = None
@@ -81,6 +93,10 @@ class Deployment:
     def enter(self, state: LoadState, failure: str | None = None) -> None:
         self.state, self.failure, self.state_changed_at = state, failure, time.time()
         self.load_stage = self.load_progress_ratio = None
+        if state in (LoadState.LOADING, LoadState.UNLOADING):
+            self.settled.clear()
+        else:
+            self.settled.set()
 
     def load_command(self, cache_directory: Path, checkpoint: str | None) -> protocol.Load:
         assert self.plan is not None

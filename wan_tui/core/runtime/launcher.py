@@ -20,14 +20,20 @@ TERMINATE_GRACE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerExit:
-    """How a worker ended: its return code (negative: the signal) and the last lines that it wrote to stderr."""
+    """How a worker ended: its return code (negative: the signal) and the last lines that it wrote to stderr.
+
+    ``told``: the line is why the engine ended it, which is all there is to say.
+    """
 
     returncode: int
     stderr: tuple[str, ...]
+    told: bool = False
 
     @property
     def description(self) -> str:
         """One sentence for the operator."""
+        if self.told:
+            return self.stderr[-1]
         if self.returncode < 0:
             how = f"worker was killed by {signal.Signals(-self.returncode).name}"
             if -self.returncode == signal.SIGKILL:

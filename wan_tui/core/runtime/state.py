@@ -83,6 +83,7 @@ class DeploymentTotals:
     loads: int
     load_failures: tuple[LabelledCount, ...]
     unloads: tuple[LabelledCount, ...]
+    worker_restarts: tuple[LabelledCount, ...]
     jobs_finished: int
     jobs_cancelled: int
     jobs_failed: tuple[LabelledCount, ...]
@@ -162,6 +163,9 @@ class DeploymentStatus:
     running_job: str | None = None
     queued_jobs: int = 0
     oldest_queued_at: float | None = None
+    pinned: bool = False
+    idle_unload_at: float | None = None
+    unreleased_bytes: int | None = None
     last_load_seconds: float | None = None
     last_generation_seconds: float | None = None
     last_estimated_seconds: float | None = None

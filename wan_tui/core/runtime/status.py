@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.state import DeploymentStatus, Job, SkippedRule, ValidationStatus
+from wan_tui.core.runtime.supervision import idle_unload_at
 from wan_tui.core.words import Outcome, Phase
 
 
@@ -30,6 +31,9 @@ def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Jo
         running_job=deployment.running_job,
         queued_jobs=len(queued),
         oldest_queued_at=queued[0].submitted_at if queued else None,
+        pinned=deployment.pinned,
+        idle_unload_at=idle_unload_at(deployment, deployment.vitals, waiting=bool(queued)),
+        unreleased_bytes=deployment.unreleased_bytes,
         last_load_seconds=deployment.last_load_seconds,
         last_generation_seconds=deployment.last_generation_seconds,
         last_estimated_seconds=deployment.last_estimated_seconds,

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wan_tui.core.runtime.state import DeploymentTotals, Histogram, LabelledCount, LabelledHistogram
-from wan_tui.core.words import STAGES, Expert, JobFailureReason, LoadFailureReason, Phase, Resolution, UnloadCause
+from wan_tui.core.words import (
+    STAGES,
+    Expert,
+    JobFailureReason,
+    LoadFailureReason,
+    Phase,
+    Resolution,
+    RestartReason,
+    UnloadCause,
+)
 
 # Seconds. Wide enough for a pocket model on a laptop and A14B at 720p with every weight in host memory.
 LOAD_BOUNDS = (1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 240.0, 480.0, 900.0, 1200.0)
@@ -55,6 +64,7 @@ class Tallies:
     video_seconds: float = 0.0
     load_failures: dict[str, float] = field(default_factory=lambda: _zeroes(LoadFailureReason))
     unloads: dict[str, float] = field(default_factory=lambda: _zeroes(UnloadCause))
+    worker_restarts: dict[str, float] = field(default_factory=lambda: _zeroes(RestartReason))
     jobs_failed: dict[str, float] = field(default_factory=lambda: _zeroes(JobFailureReason))
     out_of_memory: dict[str, float] = field(default_factory=lambda: _zeroes(Phase))
     estimated_seconds: dict[str, float] = field(default_factory=lambda: _zeroes(Resolution))
@@ -70,6 +80,7 @@ class Tallies:
             loads=self.loads,
             load_failures=_labelled(self.load_failures),
             unloads=_labelled(self.unloads),
+            worker_restarts=_labelled(self.worker_restarts),
             jobs_finished=self.jobs_finished,
             jobs_cancelled=self.jobs_cancelled,
             jobs_failed=_labelled(self.jobs_failed),

@@ -1,4 +1,8 @@
-"""What is known about the models, asked one by one."""
+"""The documented Python API: what is known about the Wan models, as plain dictionaries.
+
+Synchronous, without torch and without a running engine: every call looks at this host afresh. Sizes ending in ``_gb``
+are GiB with two decimals. Functions answer ``{"error": …}`` for a model that does not exist and never raise for it.
+"""
 
 import functools
 from collections.abc import Callable
@@ -12,10 +16,7 @@ from wan_tui.core.config import DeploymentSettings, Settings, load_settings
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.hardware.look import look
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
-from wan_tui.core.planning.assess import assess
-from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
-from wan_tui.core.words import Basis, Feature, Severity, Verdict
-from wan_tui.model_manager.facts import (
+from wan_tui.core.planning.answers import (
     HARDWARE_PROFILES,
     PRECISIONS,
     Answer,
@@ -31,6 +32,9 @@ from wan_tui.model_manager.facts import (
     seconds_of,
     to_gib,
 )
+from wan_tui.core.planning.assess import assess
+from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
+from wan_tui.core.words import Basis, Feature, Severity, Verdict
 
 
 def _answering(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -228,14 +232,69 @@ class ModelManager:
 
     def get_wan_model_recommendations(self, available_vram_gb: float) -> list[Answer]:
         """The official models on a card with that much memory, those that run best first."""
-        order = list(Verdict)
+        order = (Verdict.FITS, Verdict.OFFLOAD_REQUIRED, Verdict.TIGHT, Verdict.UNKNOWN, Verdict.INCOMPATIBLE)
         answers = []
         for name in self.get_available_wan_models():
             entry = load_catalogue().find(name)
             found = on_card(entry, any_card(available_vram_gb))
-            facts = {"model_id": entry.canonical_id, "verdict": found.verdict.value, "reason": found.reason}
-            answers.append((order.index(found.verdict), {**facts, "settings": plan_facts(found.plan)}))
+            facts: Answer = {"model_id": entry.canonical_id, "verdict": found.verdict.value, "reason": found.reason}
+            facts |= {"inference_time_seconds": seconds_of(found), "settings": plan_facts(found.plan)}
+            answers.append((order.index(found.verdict), facts))
         return [answer for _, answer in sorted(answers, key=lambda pair: pair[0])]
 
     def _checkpoint(self, entry: Model) -> Path | None:
         return find_checkpoint(entry, self._settings.paths.models)
+
+
+@functools.cache
+def get_model_manager() -> ModelManager:
+    """The manager that the module's functions use, made on first use."""
+    return ModelManager()
+
+
+def get_model_id(model: str) -> str | Answer:
+    return get_model_manager().get_model_id(model)
+
+
+def is_wan_model(model: str) -> bool:
+    return get_model_manager().is_wan_model(model)
+
+
+def get_model_status(model: str) -> Answer:
+    return get_model_manager().get_model_status(model)
+
+
+def get_all_wan_model_status() -> dict[str, Answer]:
+    return get_model_manager().get_all_wan_model_status()
+
+
+def get_wan_model_capabilities(model: str) -> Answer:
+    return get_model_manager().get_wan_model_capabilities(model)
+
+
+def validate_wan_model_configuration(model: str) -> tuple[bool, list[str]]:
+    return get_model_manager().validate_wan_model_configuration(model)
+
+
+def validate_all_wan_configurations() -> dict[str, tuple[bool, list[str]]]:
+    return get_model_manager().validate_all_wan_configurations()
+
+
+def assess_hardware_compatibility(model: str) -> Answer:
+    return get_model_manager().assess_hardware_compatibility(model)
+
+
+def get_performance_profile(model: str) -> Answer:
+    return get_model_manager().get_performance_profile(model)
+
+
+def get_wan_model_recommendations(available_vram_gb: float) -> list[Answer]:
+    return get_model_manager().get_wan_model_recommendations(available_vram_gb)
+
+
+def get_available_wan_models() -> list[str]:
+    return get_model_manager().get_available_wan_models()
+
+
+def get_wan_model_info(model: str) -> Answer:
+    return get_model_manager().get_wan_model_info(model)

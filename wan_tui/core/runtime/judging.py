@@ -1,0 +1,72 @@
+"""What is known about a deployment now: its verdict by the planner, as observed here, and how the rules come out."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from wan_tui.core.config import Settings
+from wan_tui.core.hardware.samples import HardwareSample, HostSample
+from wan_tui.core.planning.assess import assess
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.compatibility import with_memory
+from wan_tui.core.planning.plan import Compatibility
+from wan_tui.core.runtime.deployment import Deployment
+from wan_tui.core.runtime.estimates import Estimator
+from wan_tui.core.validation.deployment import judge_deployment
+from wan_tui.core.validation.environment import installed_libraries, judge_room, runnable_quantizations
+from wan_tui.core.validation.judgement import Judgement
+
+
+class Judge:
+    """Judges deployments under ``settings``; reads nothing but what it is given and the history."""
+
+    def __init__(self, settings: Settings, estimator: Estimator) -> None:
+        self._settings = settings
+        self._estimator = estimator
+        self._quantizations = runnable_quantizations(installed_libraries())
+
+    def compatibility(
+        self, deployment: Deployment, hardware: HardwareSample, host: HostSample, others: Sequence[Deployment]
+    ) -> Compatibility:
+        wanted = deployment.settings
+        if deployment.plan is not None and deployment.worker is not None:
+            # A running worker stays where it is: judge that device, not the one that a new load would get.
+            wanted = wanted.model_copy(update={"device": deployment.plan.device})
+        return assess(
+            deployment.model,
+            wanted,
+            hardware,
+            host,
+            own_pids=[deployment.worker.pid] if deployment.worker else [],
+            reserved=self._reserved(deployment, others),
+            limits=self._settings.limits,
+            profile=self._settings.profile(deployment.settings),
+            quantizations=self._quantizations,
+        )
+
+    def as_observed(self, deployment: Deployment, answer: Compatibility) -> Compatibility:
+        """The answer with the memory that was observed under its plan, once there were runs."""
+        if answer.plan is None or answer.memory is None or answer.plan.device == "cpu":
+            return answer
+        clip = default_clip(deployment.model, deployment.settings.defaults)
+        memory = self._estimator.memory(deployment, answer.plan, clip, answer.memory)
+        return with_memory(answer, memory) if memory.runs else answer
+
+    @staticmethod
+    def _reserved(asking: Deployment, others: Iterable[Deployment]) -> dict[str, int]:
+        """Bytes by GPU that the other deployments, loaded or loading, will come to hold there."""
+        held: dict[str, int] = {}
+        for deployment in others:
+            memory, plan = deployment.compatibility.memory, deployment.plan
+            if deployment is asking or deployment.worker is None or plan is None or plan.gpu_uuid is None:
+                continue
+            held[plan.gpu_uuid] = held.get(plan.gpu_uuid, 0) + (memory.peak_bytes if memory else 0)
+        return held
+
+    @staticmethod
+    def judgement(deployment: Deployment, checkpoint: Path | None, host: HostSample) -> Judgement:
+        """What changes with the hardware, judged now; the rest as it was when it was last validated."""
+        where, model, found = f"deployment {deployment.name}", deployment.model, deployment.compatibility
+        has_weights = checkpoint is not None or model.weights == "pocket"
+        hardware = judge_deployment(where, model, found, checkpoint, wanted_loaded=deployment.wanted_loaded)
+        room = judge_room(where, model, found, has_weights=has_weights, host=host)
+        return hardware + room + deployment.validation.judgement
