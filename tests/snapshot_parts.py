@@ -40,6 +40,7 @@ from wan_tui.core.words import (
     Phase,
     Precision,
     Resolution,
+    RestartReason,
     UnloadCause,
 )
 

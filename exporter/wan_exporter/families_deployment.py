@@ -17,6 +17,7 @@ def deployment_families(snapshot: Snapshot) -> Families:
     yield from _identity(deployments, placed)
     yield from _state(deployments)
     yield from _loads(deployments)
+    yield from _supervision(deployments)
     yield from _memory(placed)
     yield from _worker(deployments)
 
@@ -111,6 +112,21 @@ def _loads(deployments: Sequence[DeploymentStatus]) -> Families:
     )
 
 
+def _supervision(deployments: Iterable[DeploymentStatus]) -> Families:
+    yield from gauge(
+        "wantui_deployment_idle_unload_timestamp_seconds",
+        "Unix time at which the idle deployment will be unloaded; absent when it will not be.",
+        DEPLOYMENT,
+        [((d.name,), d.idle_unload_at) for d in deployments],
+    )
+    yield from counter(
+        "wantui_worker_restarts_total",
+        "Workers that were started again by themselves, by what had happened to the one before.",
+        (*DEPLOYMENT, "reason"),
+        labelled((d.name, d.totals.worker_restarts) for d in deployments),
+    )
+
+
 def _memory(placed: Sequence[tuple[DeploymentStatus, GpuSample]]) -> Families:
     """Estimates beside observations. A deployment on the CPU has no GPU memory, so it has none of these series."""
     labels = (*DEPLOYMENT, *GPU)
@@ -130,6 +146,12 @@ def _memory(placed: Sequence[tuple[DeploymentStatus, GpuSample]]) -> Families:
         "GPU memory that the worker holds now, as the driver counts it for its process.",
         labels,
         [((d.name, *identity(gpu)), _observed_bytes(d, gpu)) for d, gpu in placed],
+    )
+    yield from gauge(
+        "wantui_deployment_unload_unreleased_bytes",
+        "GPU memory that the driver still books for the last worker, seconds after it was gone; absent before.",
+        labels,
+        [((d.name, *identity(gpu)), d.unreleased_bytes) for d, gpu in placed],
     )
     running = [((d.name, *identity(gpu)), d.worker) for d, gpu in placed if d.worker is not None and d.worker.up]
     yield from gauge(
