@@ -18,11 +18,12 @@ from tests.cli.harness import wan_tui
 from wan_tui.cli import bench
 from wan_tui.cli.bench_report import BenchReport, read_report, report_text, write_report
 from wan_tui.core.catalog import load_catalogue
+from wan_tui.core.catalog.gpus import search_gpu
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.hardware.look import look
 from wan_tui.core.planning.compatibility import cpu_plan
 from wan_tui.core.planning.grid import default_grid, read_grid
-from wan_tui.core.planning.planner import HostRoom
+from wan_tui.core.planning.planner import HostRoom, Room
 from wan_tui.core.runtime.benching import BenchJob, BenchWeights, Outcome, decode_bench_event, decode_job, encode_line
 from wan_tui.core.runtime.protocol import ProtocolError
 from wan_tui.core.words import OffloadMode, Phase, Precision, Quantization
@@ -105,7 +106,7 @@ def test_every_clip_under_every_plan_estimated_and_observed(grid: Path, file: Pa
     assert "\033" not in run.stdout
 
 
-def test_what_is_in_the_report_is_not_made_again(one_run: Path, grid: Path, file: Path) -> None:
+def test_what_is_in_the_report_is_not_made_again(one_run: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("bench", "i2v-pocket", "--weights", "pocket", "--steps", "1", "--report", str(file))
     run = wan_tui(*arguments, "--grid", str(one_run), "--json")
     assert run.returncode == 0, run.stderr
@@ -114,13 +115,15 @@ def test_what_is_in_the_report_is_not_made_again(one_run: Path, grid: Path, file
     assert {one["clip"]["steps"] for one in found["runs"]} == {1}
     assert "image_encode" in {phase["phase"] for phase in found["runs"][0]["phases"]}
     first = known(file).runs
-    nothing = wan_tui(*arguments, "--grid", str(one_run))
-    assert "0 runs to make, 1 are in the report already" in nothing.stderr
+    assert bench.run_bench("i2v-pocket", one_run, "pocket", file, steps=1) == 0
+    assert "0 runs to make, 1 are in the report already" in capsys.readouterr().err
     assert known(file).runs == first
-    more = wan_tui(*arguments, "--grid", str(grid))
-    assert "3 runs to make, 1 are in the report already" in more.stderr
+    longer = one_run.with_name("two.toml")
+    longer.write_text(one_run.read_text().replace("[5]", "[5, 9]"))
+    assert bench.run_bench("i2v-pocket", longer, "pocket", file, steps=1) == 0
+    assert "1 runs to make, 1 are in the report already" in capsys.readouterr().err
     assert known(file).runs[:1] == first
-    assert len(known(file).runs) == 4
+    assert len(known(file).runs) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -196,12 +199,11 @@ class _killing:
 
 def test_what_cannot_be_made_synthetically_is_skipped_with_the_reason(tmp_path: Path, file: Path) -> None:
     grid = tmp_path / "grid.toml"
-    grid.write_text('sizes = ["64x64"]\nframes = [5]\nsteps = [1]\n[[plans]]\nquantization = "nf4"\n[[plans]]\n')
-    assert bench.run_bench("t2v-pocket", grid, "synthetic", file) == 0
-    skipped, finished = known(file).runs
-    assert skipped.outcome is Outcome.SKIPPED
-    assert "bitsandbytes" in (skipped.reason or "")
-    assert finished.outcome is Outcome.FINISHED
+    grid.write_text('sizes = ["64x64"]\nframes = [5, 9]\n[[plans]]\nquantization = "nf4"\n')
+    assert bench.run_bench("t2v-pocket", grid, "synthetic", file) == 1, "nothing was measured"
+    assert {run.outcome for run in known(file).runs} == {Outcome.SKIPPED}
+    assert "bitsandbytes" in (known(file).runs[0].reason or "")
+    assert not known(file).measured(), "another host may be able to"
 
 
 def test_the_worker_writes_a_line_a_result_and_nothing_else() -> None:
@@ -321,6 +323,25 @@ def test_the_default_grid_begins_with_what_says_most(name: str) -> None:
     assert {plan.quantization for plan in first.plans} == {Quantization.NONE, Quantization.FP8, Quantization.INT8}
     assert {plan.offload for plan in first.plans} == {OffloadMode.NONE, OffloadMode.MODEL, OffloadMode.GROUP_LEAF}
     assert (first.clips[0].width, first.clips[0].frames) == (832, 17), "the cheapest first"
+
+
+def test_what_should_fit_comes_first_and_a_clip_is_tiled_only_where_it_must_be() -> None:
+    card = search_gpu("rtx 4090")
+    room = Room(device="gpu:0", uuid="GPU-1", total_bytes=card.memory_bytes, free_bytes=card.memory_bytes, gpu=card)
+    target = bench._Target(room, HostRoom(128 << 30, 120 << 30), bench._target("cpu").place)
+    model = CATALOGUE.find("ti2v-5B")
+    made = bench._Bench(model, BenchWeights.SYNTHETIC, target, None, None)
+    one = default_grid(model, on_gpu=True).rounds[1]
+    batches = made._batches(one.plans, one.clips)
+    fits = [made._fits(batch.plan, batch.clips[0]) for batch in batches]
+    assert fits == sorted(fits, reverse=True)
+    assert True in fits
+    assert False in fits, "what is too large for the card is tried too, last: the estimate may be wrong"
+    for batch in batches:
+        untiled = dataclasses.replace(batch.plan, vae_tiling=False)
+        assert not (batch.plan.vae_tiling and made._fits(untiled, batch.clips[0]))
+        assert not batch.plan.vae_tiling or made._fits(batch.plan, batch.clips[0])
+    assert any(batch.plan.vae_tiling for batch in batches)
 
 
 def test_pocket_models_get_three_small_clips_under_two_plans() -> None:

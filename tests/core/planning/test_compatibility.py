@@ -94,11 +94,11 @@ def test_no_plan_can_split_the_largest_weight() -> None:
 
 
 def test_a_tight_verdict_because_of_the_clip_is_kept_where_a_smaller_one_fits() -> None:
-    answer = judged("t2v-A14B", hardware(gpu(2)), host(256))
+    answer = judged("t2v-A14B", hardware(gpu(3)), host(256))
     assert answer.verdict is Verdict.TIGHT
     assert "only smaller clips fit" in answer.reason
     assert answer.memory is not None
-    assert answer.headroom_bytes == int(1.5 * GIB) - answer.memory.peak_bytes < 0
+    assert answer.headroom_bytes == int(2.5 * GIB) - answer.memory.peak_bytes < 0
 
 
 def test_offload_needs_a_host_that_holds_the_weights() -> None:

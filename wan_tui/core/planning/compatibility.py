@@ -34,10 +34,13 @@ def judge(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Compatibility:
     return min(answers, key=_rank)
 
 
-def _rank(answer: Compatibility) -> tuple[int, float]:
+def _rank(answer: Compatibility) -> tuple[int, float, float]:
+    """What runs by its time; what does not by how short it is, and then by time."""
     runs = answer.verdict in (Verdict.FITS, Verdict.OFFLOAD_REQUIRED)
     seconds = answer.seconds.expected if answer.seconds else 0.0
-    return (0 if runs else _ORDER.index(answer.verdict), seconds if runs else -(answer.headroom_bytes or 0))
+    if runs:
+        return 0, seconds, 0.0
+    return _ORDER.index(answer.verdict), -(answer.headroom_bytes or 0), seconds
 
 
 @functools.lru_cache(maxsize=512)
