@@ -118,9 +118,7 @@ def test_a_profile_of_ones_own(home: Path) -> None:
 
 
 @pytest.mark.skipif(simnvml.compiler() is None, reason="no C compiler for the simulated driver")
-def test_on_a_host_with_gpus_they_are_what_is_planned_for(
-    home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_on_a_host_with_gpus_they_are_what_is_planned_for(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     library = simnvml.build(tmp_path_factory.mktemp("simnvml"))
     gpus = [SimGpu(name="NVIDIA GeForce RTX 4090"), SimGpu(name="An Unheard-of Card", memory_total_bytes=48 * GIB)]
     Scenario(gpus=gpus).write(home / "scenario")

@@ -80,7 +80,6 @@ async def test_what_would_make_it_fit_stands_below_the_reason(drive: Drive) -> N
         assert "remedies  profile rtx-4080: peak 9.6 GiB on gpu:0 with group block offload" in it.text("#detail")
 
 
-
 async def test_a_running_job_shows_step_time_per_step_and_time_left(drive: Drive) -> None:
     async with drive(snapshots.pocket_running()) as it:
         panel = it.text("#job")

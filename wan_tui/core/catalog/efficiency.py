@@ -30,7 +30,7 @@ class KernelShares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightCost:
-    """Bytes of one stored weight with its scales, bytes moved per weight and forward to widen it, and the error it causes."""
+    """Bytes of one stored weight with its scales, bytes moved to widen it in each forward, and the error it causes."""
 
     stored_bytes: float
     widening_bytes: float

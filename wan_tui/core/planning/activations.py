@@ -41,12 +41,14 @@ class FlopTerms:
     attention: int
 
 
+@functools.lru_cache(maxsize=1024)
 def denoise_bytes(model: Model, *, tokens: int, batch: int = 1, precision: Precision = Precision.BF16) -> int:
     """Peak of one transformer pass over ``batch`` clips of ``tokens`` latent tokens each."""
     terms = {"token": tokens * batch, "shared_token": tokens, "clip": batch, "fixed": 1}
     return _highest(_coefficients(model.transformer, precision)["peaks"], terms)
 
 
+@functools.lru_cache(maxsize=1024)
 def denoise_held_bytes(model: Model, *, tokens: int, batch: int = 1, precision: Precision = Precision.BF16) -> int:
     """The most that pipeline and scheduler hold while a transformer pass runs: add it to ``denoise_bytes``.
 
@@ -63,11 +65,13 @@ def denoise_held_bytes(model: Model, *, tokens: int, batch: int = 1, precision: 
     return int(batch * (in_fp32 + (2 * values * latent + prompt) * precision.bytes_per_parameter))
 
 
+@functools.lru_cache(maxsize=1024)
 def text_encode_bytes(model: Model, *, batch: int = 1, precision: Precision = Precision.BF16) -> int:
     """Peak of encoding ``batch`` padded prompts at once (the negative prompt follows in a run of its own)."""
     return _highest(_coefficients(model.text_encoder, precision)["peaks"], {"clip": batch, "fixed": 1})
 
 
+@functools.lru_cache(maxsize=1024)
 def decode_bytes(
     model: Model,
     *,
@@ -98,6 +102,7 @@ def decode_bytes(
     return batch * max(cut, _decode_whole(model, decoder, one_tile, frames))
 
 
+@functools.lru_cache(maxsize=1024)
 def encode_image_bytes(
     model: Model,
     *,

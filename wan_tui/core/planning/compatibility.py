@@ -1,7 +1,6 @@
 """The verdict: which plan a task gets in a room, whether it fits, and where it is short. Pure."""
 
 import dataclasses
-import dataclasses
 import functools
 
 from wan_tui.core.catalog import Model

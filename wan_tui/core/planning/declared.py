@@ -1,4 +1,4 @@
-"""What an earlier configuration declared, held against the planner: the plan under which it holds, or what it breaks."""
+"""What an earlier configuration declared, held against the planner: the plan under which it holds, or the bound."""
 
 import dataclasses
 import functools

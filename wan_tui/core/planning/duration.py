@@ -3,6 +3,7 @@
 Counts follow the diffusers modules to 0.1 % (checked with torch's FLOP counter); one multiply-add is two operations.
 """
 
+import functools
 from dataclasses import dataclass
 
 from wan_tui.core.catalog import Model
@@ -70,6 +71,7 @@ def estimate_time(
     return TimeEstimate(basis=Basis.MODELLED, total_seconds=bounds, stages=stages)
 
 
+@functools.lru_cache(maxsize=256)
 def steps_by_expert(model: Model, steps: int) -> tuple[tuple[Phase, int], ...]:
     """How many of ``steps`` each expert takes under the flow shift of the model (sigma = s*u / (1 + (s-1)*u))."""
     if model.boundary_ratio is None:

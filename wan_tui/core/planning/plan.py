@@ -179,8 +179,8 @@ class Compatibility:
     """The answer to "will it fit": a verdict, the reason in one sentence, and the plan it holds for.
 
     ``headroom_bytes`` is the device memory that is free minus the estimated peak (negative: short by), None when
-    unknown; ``device_bytes`` is what the device has, ``limiting_phase`` where the peak is. ``seconds`` and ``load_seconds`` are modelled, from the published
-    rates of the card; None on a processor, which has no such figures.
+    unknown; ``device_bytes`` is what the device has, ``limiting_phase`` where the peak is. ``seconds`` and
+    ``load_seconds`` are modelled, from the published rates of the card; None on a processor, which has no such figures.
     """
 
     verdict: Verdict

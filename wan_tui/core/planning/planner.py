@@ -137,12 +137,16 @@ def _savings(base: ExecutionPlan, task: Task) -> Iterator[ExecutionPlan]:
 def candidates(task: Task, room: Room, host: HostRoom, limit_bytes: int) -> tuple[list[Candidate], Candidate | None]:
     """Plans whose every phase takes at most ``limit_bytes``, and the one that takes least of all.
 
-    Of a group only the easiest that fits and the one with the least memory matter.
+    Wherever the text encoder is, tiling only costs time once it is not needed.
     """
     fitting: list[Candidate] = []
     least: Candidate | None = None
     for group in legal_plans(task, room):
+        settled: set[tuple[bool, Quantization]] = set()
         for plan in group:
+            place = (plan.text_encoder_on_cpu, plan.text_encoder_quantization)
+            if place in settled:
+                continue
             memory = estimate_memory(task.model, plan, task.clip, with_image=task.with_image)
             if max(memory.host_bytes, memory.host_load_bytes) > host.total_bytes:
                 continue
@@ -151,8 +155,7 @@ def candidates(task: Task, room: Room, host: HostRoom, limit_bytes: int) -> tupl
                 least = found
             if memory.peak_bytes <= limit_bytes:
                 fitting.append(found)
-                if not plan.text_encoder_on_cpu and plan.text_encoder_quantization is Quantization.NONE:
-                    break
+                settled.add(place)
     return fitting, least
 
 

@@ -53,9 +53,7 @@ def _remedy(title: str, answer: Compatibility, **changes: str | int) -> Remedy:
     )
 
 
-def _freeing(
-    task: Task, emptied: Collection[tuple[Room, tuple[GpuProcess, ...]]], host: HostRoom
-) -> Iterator[Remedy]:
+def _freeing(task: Task, emptied: Collection[tuple[Room, tuple[GpuProcess, ...]]], host: HostRoom) -> Iterator[Remedy]:
     for room, held in emptied:
         answer = judge(task, (room,), host)
         if answer.verdict in RUNS:
@@ -99,7 +97,8 @@ def _fewer_frames(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterat
             high = middle - 1
     frames = 4 * low + 1
     answer = judge(_with(task, frames=frames), rooms, host)
-    yield _remedy(f"{frames} {'frame' if frames == 1 else 'frames'} instead of {task.clip.frames}", answer, defaults__frames=frames)
+    counted = "1 frame" if frames == 1 else f"{frames} frames"
+    yield _remedy(f"{counted} instead of {task.clip.frames}", answer, defaults__frames=frames)
 
 
 def _smaller(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterator[Remedy]:

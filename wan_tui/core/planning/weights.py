@@ -1,5 +1,7 @@
 """Bytes of weights: as stored on the device under a plan, and the pieces in which offload moves them."""
 
+import functools
+
 from wan_tui.core.catalog import Component, Model
 from wan_tui.core.catalog.efficiency import load_efficiency
 from wan_tui.core.planning.plan import ExecutionPlan
@@ -11,6 +13,7 @@ _BLOCKS = {False: 1, True: 2}
 _LEAVES = 2
 
 
+@functools.lru_cache(maxsize=1024)
 def stored_bytes(component: Component, precision: Precision, quantization: Quantization = Quantization.NONE) -> int:
     """Weights of ``component`` in memory; an embedding stays in ``precision``, since no quantizer takes it."""
     if quantization is Quantization.NONE:
@@ -73,6 +76,7 @@ def largest_leaf_bytes(model: Model, precision: Precision, *, text_encoder: bool
     return max(_largest_leaf(part, precision) for part in parts)
 
 
+@functools.lru_cache(maxsize=256)
 def _largest_leaf(component: Component, precision: Precision) -> int:
     config = component.config
     if component.class_name == "WanTransformer3DModel":
