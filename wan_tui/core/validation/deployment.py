@@ -23,10 +23,12 @@ def judge_deployment(
     findings = []
     skipped: dict[str, str] = {}
     verdict = compatibility.verdict
+    mildest = compatibility.remedies[0].title if compatibility.remedies else None
     if verdict is Verdict.INCOMPATIBLE:
-        findings.append(finding("WAN001" if wanted_loaded else "WAN006", where, compatibility.reason))
+        code = "WAN001" if wanted_loaded else "WAN006"
+        findings.append(finding(code, where, compatibility.reason, mildest))
     elif verdict in _CODES:
-        findings.append(finding(_CODES[verdict], where, compatibility.reason))
+        findings.append(finding(_CODES[verdict], where, compatibility.reason, mildest))
     if verdict is Verdict.UNKNOWN:
         skipped |= dict.fromkeys(("WAN001", "WAN003", "WAN004", "WAN006"), compatibility.reason)
     elif verdict is Verdict.INCOMPATIBLE:
