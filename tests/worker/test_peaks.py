@@ -22,7 +22,7 @@ def test_a_phase_has_its_own_peak_on_top_of_what_is_kept() -> None:
     meter.restart()
     without = meter.peak().resident_growth_bytes or 0
     # The kernel counts pages in batches, and other tests may have left some to reuse.
-    assert 184 * MIB < with_passing < 224 * MIB
+    assert 160 * MIB < with_passing < 240 * MIB
     assert len(kept) - 8 * MIB < without < 96 * MIB
     assert meter.peak().allocated_bytes is None, "torch counts nothing on a processor"
 

@@ -34,11 +34,11 @@ def judge(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Compatibility:
 
 
 def _rank(answer: Compatibility) -> tuple[int, float, float]:
-    """What runs by its time; what does not by how short it is, and then by time."""
+    """What runs by its time and then by its headroom; what does not by how short it is, and then by time."""
     runs = answer.verdict in (Verdict.FITS, Verdict.OFFLOAD_REQUIRED)
     seconds = answer.seconds.expected if answer.seconds else 0.0
     if runs:
-        return 0, seconds, 0.0
+        return 0, seconds, -(answer.headroom_bytes or 0)
     return _ORDER.index(answer.verdict), -(answer.headroom_bytes or 0), seconds
 
 
