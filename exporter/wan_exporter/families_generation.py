@@ -82,6 +82,18 @@ def _ended(deployments: Sequence[DeploymentStatus]) -> Families:
         [((d.name,), d.totals.jobs_cancelled) for d in deployments],
     )
     yield from counter(
+        "wantui_jobs_interrupted_total",
+        "Jobs under which their engine ended; counted by the engine that finds them.",
+        DEPLOYMENT,
+        [((d.name,), d.totals.jobs_interrupted) for d in deployments],
+    )
+    yield from counter(
+        "wantui_jobs_retried_total",
+        "Times that a job was queued again after a failure; such a failure is not counted as one.",
+        DEPLOYMENT,
+        [((d.name,), d.totals.jobs_retried) for d in deployments],
+    )
+    yield from counter(
         "wantui_jobs_failed_total",
         "Jobs that failed, by reason.",
         (*DEPLOYMENT, "reason"),

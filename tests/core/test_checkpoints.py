@@ -43,3 +43,10 @@ def test_of_several_cached_revisions_the_one_of_main_is_taken(home: Path, monkey
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("bbbb")
     assert find_checkpoint(MODEL, home / "models") == main
+
+
+def test_a_prepared_copy_serves_when_the_original_is_gone(home: Path) -> None:
+    copy = make(home / "models" / "Wan2.2-TI2V-5B-Diffusers--bf16")
+    assert find_checkpoint(MODEL, home / "models") == copy
+    original = make(home / "models" / "ti2v-5B")
+    assert find_checkpoint(MODEL, home / "models") == original

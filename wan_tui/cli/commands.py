@@ -204,6 +204,41 @@ def check(
     return check_model(model, path, _config(context), as_json=as_json, with_hashes=with_hashes)
 
 
+@app.command()
+def download(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model to download.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit (default: main).")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where (default: the models directory).")] = None,
+    as_json: Json = False,
+) -> int:
+    """Download a published checkpoint, going on where an earlier try stopped, and verify it; status 1 when it failed."""
+    from wan_tui.cli.download import download_model
+
+    return download_model(model, _config(context), revision=revision, to=to, as_json=as_json)
+
+
+@app.command()
+def prepare(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model whose checkpoint is prepared.")],
+    precision: Annotated[
+        str, typer.Option(help="bf16, fp16 or fp8: what its deployments compute or store in.")
+    ] = "bf16",
+    source: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Checkpoint (default: where it would be loaded from).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the copy goes (default: beside the checkpoint).")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write a verified copy of a checkpoint in the format of a plan, once: loads then map it instead of casting."""
+    from wan_tui.cli.prepare import prepare_model
+
+    return prepare_model(model, precision, _config(context), source=source, output=output, as_json=as_json)
+
+
 @app.command(name="profile-architecture")
 def profile_architecture(
     models: Annotated[list[str] | None, typer.Argument(help="Models (default: all).")] = None,
@@ -231,12 +266,14 @@ def rules(
 @app.command()
 def generate(
     context: typer.Context,
-    deployment: Annotated[str, typer.Argument(help="Deployment that generates.")],
+    deployment: Annotated[
+        str | None, typer.Argument(help="Deployment that generates (default: the one of --from).")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="What to show.")] = None,
     prompt_file: Annotated[
         Path | None, typer.Option(help="UTF-8 file with the prompt instead; - is standard input.")
     ] = None,
-    negative_prompt: Annotated[str, typer.Option(help="What not to show.")] = "",
+    negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
     image: Annotated[Path | None, typer.Option(help="Picture to begin with (i2v, ti2v).")] = None,
     output: Annotated[
         Path | None, typer.Option(help="MP4 file to write (default: one in the output directory).")
@@ -245,11 +282,29 @@ def generate(
     height: Annotated[int | None, typer.Option(help="Pixels (default: the deployment's).")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames, 4k+1 (default: the deployment's).")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps (default: the deployment's).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise (default: 0).")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale (default: the deployment's).")] = None,
+    priority: Annotated[int | None, typer.Option(help="-100 to 100: higher goes first (default: 0).")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Give up so long after it began (default: never).")
+    ] = None,
+    retries: Annotated[
+        int | None, typer.Option(help="Tries more after a dead worker or too little memory (default: 0).")
+    ] = None,
+    requeue: Annotated[
+        bool | None,
+        typer.Option("--requeue/--no-requeue", help="Begin again when its engine ended under it (default: yes)."),
+    ] = None,
+    repeat: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE.json", help="Repeat the run of a file beside a video; options override."),
+    ] = None,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="A JSON object a line with prompt, seed, width, output, …")
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Load a deployment, generate one video with it, unload it."""
+    """Load a deployment, generate one video with it (or many), unload it."""
     from wan_tui.cli.generate import Wishes, generate_video
 
     wishes = Wishes(
@@ -265,8 +320,17 @@ def generate(
         steps=steps,
         seed=seed,
         guidance=guidance,
+        priority=priority,
+        timeout_seconds=timeout,
+        retries=retries,
+        requeue=requeue,
+        repeat=repeat,
     )
-    return generate_video(_config(context), wishes, as_json=as_json)
+    if batch is None:
+        return generate_video(_config(context), wishes, as_json=as_json)
+    from wan_tui.cli.batch import generate_batch, only_the_deployment
+
+    return generate_batch(_config(context), only_the_deployment(wishes), batch, as_json=as_json)
 
 
 @app.command()

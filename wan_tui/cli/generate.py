@@ -6,10 +6,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wan_tui.agent.client import Client
 from wan_tui.cli.engine import first_snapshot, with_engine
 from wan_tui.cli.progress import Narrator
+from wan_tui.cli.repeat import recorded_request, tell_difference
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.config import load_settings
 from wan_tui.core.errors import UsageError, WanTuiError
@@ -22,28 +24,41 @@ from wan_tui.core.words import JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """The command line of one generation; None means the deployment's default."""
+    """The command line of one generation; None means the deployment's default, or what ``repeat`` recorded."""
 
-    deployment: str
+    deployment: str | None
     prompt: str | None
     prompt_file: Path | None
-    negative_prompt: str
+    negative_prompt: str | None
     image: Path | None
     output: Path | None
     width: int | None
     height: int | None
     frames: int | None
     steps: int | None
-    seed: int
+    seed: int | None
     guidance: float | None
+    priority: int | None = None
+    timeout_seconds: float | None = None
+    retries: int | None = None
+    requeue: bool | None = None
+    repeat: Path | None = None
 
 
 def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int:
     """Run one generation; prints the file's path (or the job as JSON). Raises WanTuiError."""
     settings = load_settings(config)
-    deployment = settings.deployment(wishes.deployment)
-    clip = default_clip(load_catalogue().find(deployment.model), deployment.defaults)
-    request = to_request(wishes, clip)
+    recorded = None
+    if wishes.repeat is not None:
+        request, recorded = recorded_request(wishes.repeat)
+        request = dataclasses.replace(request, **_given(wishes))
+        model = settings.deployment(request.deployment).model
+    elif wishes.deployment is None:
+        raise UsageError("say with which deployment: wan-tui generate DEPLOYMENT --prompt TEXT")
+    else:
+        deployment = settings.deployment(wishes.deployment)
+        model = deployment.model
+        request = to_request(wishes, default_clip(load_catalogue().find(model), deployment.defaults))
     job = with_engine(settings, lambda client: _run(client, request))
     if as_json:
         print(json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)), indent=2, ensure_ascii=False))
@@ -52,6 +67,8 @@ def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int
     if job.state is not JobState.FINISHED:
         why = f"failed ({job.failure.reason}): {job.failure.message}" if job.failure else f"was {job.state}"
         raise WanTuiError(f"the generation {why}")
+    if recorded is not None:
+        tell_difference(recorded, model, job)
     estimated = f", estimated {format_seconds(job.estimate.total_seconds.expected)}" if job.estimate else ""
     sys.stderr.write(f"generated in {format_seconds(job.observed_seconds)}{estimated}\n")
     return 0
@@ -59,19 +76,25 @@ def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int
 
 def to_request(wishes: Wishes, clip: Clip) -> GenerationRequest:
     """Fill the gaps with the deployment's defaults and make paths absolute. Raises UsageError for a bad prompt."""
-    return GenerationRequest(
-        deployment=wishes.deployment,
-        prompt=_prompt(wishes),
-        negative_prompt=wishes.negative_prompt,
-        image=str(wishes.image.absolute()) if wishes.image else None,
-        output=str(wishes.output.absolute()) if wishes.output else None,
-        width=clip.width if wishes.width is None else wishes.width,
-        height=clip.height if wishes.height is None else wishes.height,
-        frames=clip.frames if wishes.frames is None else wishes.frames,
-        steps=clip.steps if wishes.steps is None else wishes.steps,
-        seed=wishes.seed,
-        guidance=clip.guidance if wishes.guidance is None else wishes.guidance,
-    )
+    given = _given(wishes)
+    if "prompt" not in given:
+        given["prompt"] = _prompt(wishes)
+    return GenerationRequest(**{**dataclasses.asdict(clip), "seed": 0, **given})
+
+
+def _given(wishes: Wishes) -> dict[str, Any]:
+    """What the command line says, by the fields of a request."""
+    values: dict[str, Any] = {
+        name: value
+        for field in dataclasses.fields(GenerationRequest)
+        if (value := getattr(wishes, name := field.name)) is not None
+    }
+    for name in ("image", "output"):
+        if name in values:
+            values[name] = str(values[name].absolute())
+    if wishes.prompt is not None or wishes.prompt_file is not None:
+        values["prompt"] = _prompt(wishes)
+    return values
 
 
 def _prompt(wishes: Wishes) -> str:

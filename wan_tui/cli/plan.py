@@ -20,8 +20,18 @@ from wan_tui.core.planning.compatibility import judge, judge_cpu
 from wan_tui.core.planning.declared import check_declared
 from wan_tui.core.planning.memory import GIB
 from wan_tui.core.planning.plan import Bounds, Compatibility
-from wan_tui.core.planning.planner import CHOOSABLE, HostRoom, Room, Task, largest_batch, margin_bytes, time_of
+from wan_tui.core.planning.planner import (
+    CHOOSABLE,
+    HostRoom,
+    Room,
+    Task,
+    largest_batch,
+    margin_bytes,
+    time_of,
+    usable_bytes,
+)
 from wan_tui.core.planning.remedies import RUNS, find_remedies
+from wan_tui.core.planning.roofline import RooflineEstimate, estimate_on_device
 from wan_tui.core.planning.rooms import host_room, room_of
 from wan_tui.core.units import MISSING, format_bytes, format_seconds
 from wan_tui.core.words import OffloadMode, Precision, Quantization
@@ -122,7 +132,7 @@ def _task(model: Model, question: Question, settings: Settings) -> Task:
         steps=question.steps,
         guidance=question.guidance,
     )
-    profile = find_profile(question.profile or "auto", settings.own_profiles())
+    profile = find_profile(question.profile or "auto", settings.known_profiles)
     quantizations = CHOOSABLE
     if question.precision is not None:
         profile, quantizations = _in_precision(profile, question.precision)
@@ -196,7 +206,7 @@ def _resized(room: Room, gib: float | None) -> Room:
 
 
 def _this_host(settings: Settings) -> _Place:
-    hardware, host = look()
+    hardware, host = look(cpu_cache=settings.paths.cache)
     rooms = [room_of(gpu, limits=settings.limits) for gpu in hardware.gpus]
     return _Place(f"this host ({host.hostname})", tuple(room for room in rooms if room is not None), host_room(host))
 
@@ -215,19 +225,31 @@ def _room(where: _Place, answer: Compatibility) -> Room | None:
     return next((room for room in where.rooms if room.device == device), None)
 
 
+def _time(where: _Place, task: Task, answer: Compatibility) -> RooflineEstimate | None:
+    """Stage by stage, for the device that the plan is for; None when nothing is known about it."""
+    if answer.plan is None:
+        return None
+    if (room := _room(where, answer)) is not None:
+        return time_of(task, room, answer.plan, where.host.cpu)
+    cpu = where.host.cpu
+    return estimate_on_device(task.model, cpu, answer.plan, task.clip, with_image=task.with_image) if cpu else None
+
+
 def _text(where: _Place, task: Task, answer: Compatibility, *, explain: bool) -> str:
     clip = task.clip
     shape = f"{clip.width}x{clip.height}, {clip.frames} frames, {clip.steps} steps, guidance {clip.guidance:g}"
     lines = [f"{task.model.id} on {where.name}: {answer.verdict}", f"  {shape}", f"  {answer.reason}"]
     room = _room(where, answer)
-    if answer.plan is not None and room is not None and answer.verdict in RUNS:
-        estimate = time_of(task, room, answer.plan)
+    estimate = _time(where, task, answer)
+    if estimate is not None and answer.verdict in RUNS:
         stages = [
             [f"  {stage.stage}", *_bounds(stage.seconds)] for stage in estimate.stages if stage.seconds.expected > 0
         ]
         rows = [*stages, ["  total", *_bounds(estimate.total)], ["  load, once", *_bounds(estimate.load)]]
         lines += ["", columns(["  TIME (modelled)", "EXPECTED", "LOW", "HIGH"], rows)]
-        batch = largest_batch(task, room, answer.plan, room.free_bytes - margin_bytes(room))
+    if room is not None and answer.plan is not None and answer.verdict in RUNS:
+        limit = min(room.free_bytes, usable_bytes(room, task.profile)) - margin_bytes(room, task.profile)
+        batch = largest_batch(task, room, answer.plan, limit)
         if batch > task.batch:
             lines += ["", f"  up to {batch} clips at once with this plan"]
         if room.gpu.bounded:
@@ -301,8 +323,8 @@ def _facts(where: _Place, task: Task, answer: Compatibility) -> dict[str, Any]:
         "clip": dataclasses.asdict(task.clip),
         **dataclasses.asdict(answer),
     }
-    if answer.plan is not None and room is not None:
-        estimate = time_of(task, room, answer.plan)
+    estimate = _time(where, task, answer)
+    if estimate is not None:
         facts["time"] = {
             "basis": "modelled",
             "total": dataclasses.asdict(estimate.total),
@@ -310,5 +332,6 @@ def _facts(where: _Place, task: Task, answer: Compatibility) -> dict[str, Any]:
             "stages": {stage.stage: dataclasses.asdict(stage.seconds) for stage in estimate.stages},
             "step": {expert: dataclasses.asdict(bounds) for expert, bounds in estimate.step_seconds},
         }
+    if room is not None:
         facts["gpu"] = {"name": room.gpu.name, "memory_bytes": room.total_bytes, "bounded": room.gpu.bounded}
     return facts

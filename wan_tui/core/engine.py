@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,7 @@ from wan_tui.core.catalog import Catalogue, Model, load_catalogue
 from wan_tui.core.catalog.checkpoints import find_checkpoint
 from wan_tui.core.config import Settings
 from wan_tui.core.hardware.host import HostProbe
+from wan_tui.core.hardware.look import with_cpu_rate
 from wan_tui.core.hardware.nvml import NvmlProbe
 from wan_tui.core.hardware.poller import Poller
 from wan_tui.core.hardware.probe import GpuProbe
@@ -23,7 +25,8 @@ from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.runtime.deployment import Launcher
 from wan_tui.core.runtime.launcher import LocalLauncher
 from wan_tui.core.runtime.manager import Manager
-from wan_tui.core.runtime.state import EventLog, LogEvent
+from wan_tui.core.runtime.queue_store import QueueStore, queue_file
+from wan_tui.core.runtime.state import EventLog, Job, LogEvent
 from wan_tui.core.snapshot import ComponentSize, ModelSummary, Snapshot
 
 EVENTS_KEPT = 200
@@ -59,6 +62,7 @@ class Engine:
         self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
         self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self._host: HostSample | None = None
+        self._cpu_rate: float | None = None  # 0 when it cannot be measured
         self._checkpoints: Mapping[str, Path | None] = {}
         self._problems: dict[str, str | None] = {}
         self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
@@ -70,11 +74,23 @@ class Engine:
         self._assessed = False
         self._started_at = time.time()
         self._tasks: list[asyncio.Task[None]] = []
+        self._queue_store: QueueStore | None = None
+        self._left_behind: list[Job] = []
 
     async def __aenter__(self) -> "Engine":
         self._history = await asyncio.to_thread(History, self._settings.paths.history)
+        if self._load_wanted:  # who only looks leaves the queue to whoever runs it
+            path = queue_file(self._settings.paths.history)
+            self._queue_store = await asyncio.to_thread(QueueStore, path, self._history.writing)
+            self._left_behind = await asyncio.to_thread(self._queue_store.jobs)
         self._manager = Manager(
-            self._settings, self._catalogue, self._launcher, self._history, self.log, self._dirty.set
+            self._settings,
+            self._catalogue,
+            self._launcher,
+            self._history,
+            self.log,
+            self._dirty.set,
+            self._queue_store,
         )
         self.log("info", "engine", f"wan-tui {__version__} started")
         self._tasks = [asyncio.create_task(loop) for loop in (self._poll(), self._validate(), self._publish())]
@@ -91,6 +107,8 @@ class Engine:
         self._snapshots.close()
         self._gpu_probe.close()
         await asyncio.to_thread(self._history.close)
+        if self._queue_store is not None:
+            self._queue_store.close()
 
     @property
     def latest(self) -> Snapshot | None:
@@ -169,6 +187,7 @@ class Engine:
         self._assessed = True
         if first and self._load_wanted:
             self._manager.load_wanted()
+            self._manager.resume(self._left_behind)
         return True
 
     def _read_host(self) -> tuple[HostSample, Mapping[str, Path | None]]:
@@ -178,7 +197,10 @@ class Engine:
             )
             for name, deployment in self._settings.deployments.items()
         }
-        return self._host_probe.sample(), checkpoints
+        sample = self._host_probe.sample()
+        if self._cpu_rate is None:
+            self._cpu_rate = with_cpu_rate(sample, self._settings.paths.cache).matmul_flop_per_second or 0.0
+        return dataclasses.replace(sample, matmul_flop_per_second=self._cpu_rate or None), checkpoints
 
     def _report_changes(self, before: HardwareSample, now: HardwareSample) -> None:
         if now.driver.message != before.driver.message:
@@ -193,6 +215,7 @@ class Engine:
     def _report_problems(self) -> None:
         """Tell once what keeps a poller or the history from working, and once when it is over."""
         problems = {name: poller.problem for name, poller in self._pollers.items()} | {"history": self._history.problem}
+        problems["queue"] = self._queue_store.problem if self._queue_store else None
         for name, problem in problems.items():
             if problem != self._problems.get(name):
                 self.log("warning" if problem else "info", name, problem or "works again")

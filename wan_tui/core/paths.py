@@ -7,6 +7,7 @@ from pathlib import Path
 import platformdirs
 
 CONFIG_VARIABLE = "WANTUI_CONFIG"
+SOCKET_VARIABLE = "WANTUI_AGENT_SOCKET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class DefaultPaths:
     cache: Path
     data: Path
     config: Path
+    state: Path
 
 
 def default_paths() -> DefaultPaths:
@@ -21,6 +23,7 @@ def default_paths() -> DefaultPaths:
         cache=platformdirs.user_cache_path("wan-tui"),
         data=platformdirs.user_data_path("wan-tui"),
         config=platformdirs.user_config_path("wan-tui"),
+        state=platformdirs.user_state_path("wan-tui"),
     )
 
 

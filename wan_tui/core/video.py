@@ -12,12 +12,18 @@ import numpy as np
 
 
 def write_mp4(
-    path: Path, frames: "np.ndarray", fps: int, metadata: dict[str, object], check: Callable[[], None]
-) -> None:
+    path: Path,
+    frames: "np.ndarray",
+    fps: int,
+    metadata: dict[str, object],
+    check: Callable[[], None],
+    publish: Callable[[Path, Path], Path] | None = None,
+) -> Path:
     """Encode ``frames`` (frames x height x width x 3, uint8) as H.264 with ``metadata`` as JSON in the comment tag.
 
     Written under a temporary name and linked to ``path`` at the end, so a file of that name is always whole and an
-    existing one is never replaced. ``check`` is called before every frame and may raise to stop.
+    existing one is never replaced. ``check`` is called before every frame and may raise to stop. ``publish`` gives the
+    whole file its name instead of ``give_name``; the name that it got is returned.
     Raises FileExistsError or another OSError when the place cannot be written.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -34,12 +40,12 @@ def write_mp4(
             container.mux(stream.encode())
         with open(scratch, "rb") as written:
             os.fsync(written.fileno())
-        _publish(scratch, path)
+        return (publish or give_name)(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _publish(scratch: Path, path: Path) -> None:
+def give_name(scratch: Path, path: Path) -> Path:
     """Give the whole file its name. A hard link fails if the name is taken; not every file system has them."""
     try:
         os.link(scratch, path)
@@ -49,6 +55,7 @@ def _publish(scratch: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(f"{path} exists") from None
         os.rename(scratch, path)
+    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,22 @@ class Quantization(StrEnum):
         return self.value.startswith("q")
 
 
+class Preparation(StrEnum):
+    """Number format of a prepared checkpoint's transformers; the text encoder follows in 16 bit, the VAE stays."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP8 = "fp8"
+
+
+class LoraExpert(StrEnum):
+    """Which transformers a LoRA goes into."""
+
+    BOTH = "both"
+    HIGH_NOISE = "high_noise"
+    LOW_NOISE = "low_noise"
+
+
 class OffloadMode(StrEnum):
     """What leaves the device when it is not computing (diffusers' terms)."""
 
@@ -137,18 +153,21 @@ class JobState(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # its engine ended before it did
 
     @property
     def ended(self) -> bool:
-        return self in (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
+        return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
 class JobFailureReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
     LOAD_FAILED = "load_failed"
     INVALID_REQUEST = "invalid_request"
     OUTPUT = "output"
+    CHECKPOINT = "checkpoint"
     INTERNAL = "internal"
 
 

@@ -178,7 +178,7 @@ class WanTuiApp(App[None]):
         if not self.session.embedded or not jobs:
             self._leave()
         elif not isinstance(self.screen, Confirm):
-            about = "The engine runs inside this program: what runs or waits ends as cancelled."
+            about = "The engine runs inside this program: what runs or waits goes on when it is started again."
             question = f"Quit with {', '.join(jobs)} unfinished?"
             self.push_screen(Confirm(question, about, self.session), lambda answer: self._leave() if answer else None)
 

@@ -45,6 +45,13 @@ _JOB_MARKS = {
     JobState.FINISHED: (glyphs.TICK, Role.OK),
     JobState.FAILED: (glyphs.CROSS, Role.ERROR),
     JobState.CANCELLED: (glyphs.CROSS, Role.WARN),
+    JobState.INTERRUPTED: (glyphs.CROSS, Role.WARN),
+}
+_ENDED_AFTER = {
+    JobState.FINISHED: "took",
+    JobState.FAILED: "failed after",
+    JobState.CANCELLED: "cancelled after",
+    JobState.INTERRUPTED: "interrupted after",
 }
 _LEVEL_ROLES = {"error": Role.ERROR, "warning": Role.WARN}
 
@@ -61,9 +68,10 @@ def job_name(job_id: str) -> str:
 
 def in_order(snapshot: Snapshot) -> list[Job]:
     """The running jobs, then the queue as it will run, then what ended, newest first."""
-    active = [job for state in (JobState.RUNNING, JobState.QUEUED) for job in snapshot.jobs if job.state is state]
+    running = [job for job in snapshot.jobs if job.state is JobState.RUNNING]
+    queued = sorted((job for job in snapshot.jobs if job.state is JobState.QUEUED), key=lambda job: job.turn)
     ended = [job for job in snapshot.jobs if job.state.ended]
-    return active + sorted(ended, key=lambda job: job.ended_at or job.submitted_at, reverse=True)
+    return running + queued + sorted(ended, key=lambda job: job.ended_at or job.submitted_at, reverse=True)
 
 
 def job_to_watch(snapshot: Snapshot) -> Job | None:
@@ -159,9 +167,7 @@ def _waiting(snapshot: Snapshot, job: Job, width: int) -> list[Line]:
 def _ending(job: Job, width: int) -> Line:
     estimate = job.estimate.total_seconds.expected if job.estimate else None
     observed = job.observed_seconds
-    verb = {JobState.FINISHED: "took", JobState.FAILED: "failed after", JobState.CANCELLED: "cancelled after"}[
-        job.state
-    ]
+    verb = _ENDED_AFTER[job.state]
     if observed is None and job.started_at is not None and job.ended_at is not None:
         observed = job.ended_at - job.started_at
     if observed is None:

@@ -2,24 +2,29 @@
 
 import contextlib
 import dataclasses
+import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import av
+import diffusers
 import torch
+import transformers
 from diffusers import WanImageToVideoPipeline
 from PIL import Image, ImageOps
 
 from wan_tui import __version__
 from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.planning.plan import StageSeconds
+from wan_tui.core.runtime.outputs import Sidecar, frames_sha256, publisher
 from wan_tui.core.runtime.protocol import (
     Generate,
     JobCancelled,
     JobFailed,
     JobFinished,
+    PhasePeak,
     PhaseStarted,
     PreviewReady,
     StepDone,
@@ -29,7 +34,10 @@ from wan_tui.core.words import STAGES, Expert, JobFailureReason, Phase
 from wan_tui.worker.channel import Channel
 from wan_tui.worker.failures import is_out_of_memory
 from wan_tui.worker.load import LoadedModel
+from wan_tui.worker.peaks import PeakMeter
 from wan_tui.worker.preview import Previewer
+from wan_tui.worker.prompts import Encoded, PromptCache, PromptKey
+from wan_tui.worker.watched import CheckpointChanged
 
 PREVIEW_SECONDS = 0.5
 
@@ -43,16 +51,28 @@ class InvalidRequest(Exception):
 
 
 class Generator:
-    """Runs generations on a loaded model, one after the other."""
+    """Runs generations on a loaded model, one after the other.
 
-    def __init__(self, loaded: LoadedModel, channel: Channel) -> None:
+    ``prompts`` keeps encoded prompts (default: every prompt is encoded). ``meter`` measures the peak of each phase; a
+    benchmark brings one of its own to what it listens with, so none is made here.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        channel: Channel,
+        prompts: PromptCache | None = None,
+        meter: PeakMeter | None = None,
+    ) -> None:
         self._loaded = loaded
         self._channel = channel
+        self._prompts = prompts
+        self._meter = meter
         self._previewer = Previewer(loaded)
 
     def run(self, command: Generate) -> None:
         """Generate and report the end: finished, failed with a reason, or cancelled. Never raises."""
-        run = _Run(self._loaded, self._channel, self._previewer, command)
+        run = _Run(self._loaded, self._channel, self._previewer, command, self._prompts, self._meter)
         try:
             run.generate()
         except Cancelled:
@@ -69,8 +89,19 @@ class Generator:
 class _Run:
     """The state of one generation: which phase, since when, how long the others took."""
 
-    def __init__(self, loaded: LoadedModel, channel: Channel, previewer: Previewer, command: Generate) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        channel: Channel,
+        previewer: Previewer,
+        command: Generate,
+        prompts: PromptCache | None,
+        meter: PeakMeter | None,
+    ) -> None:
         self._loaded = loaded
+        self._prompts, self._prompt_reused = prompts, False
+        self._meter = meter
+        self._peaks: dict[Phase, PhasePeak] = {}
         self._channel = channel
         self._previewer = previewer
         self._command = command
@@ -90,48 +121,83 @@ class _Run:
             self._enter(Phase.VAE_DECODE)
             frames = self._decode(latents)
         self._enter(Phase.WRITE_OUTPUT)
-        model, output = self._loaded.model, Path(self._command.output)
-        write_mp4(output, frames, model.fps, self._metadata(), self._check)
-        self._enter(Phase.IDLE)
+        fps, output = self._loaded.model.fps, Path(self._command.output)
+        if self._command.numbered:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        fingerprint = frames_sha256(frames)
+        metadata = self._metadata() | {"frames_sha256": fingerprint}
+        publish = publisher(lambda _: self._sidecar(fingerprint).to_json(), numbered=self._command.numbered)
+        written = write_mp4(output, frames, fps, metadata, self._check, publish)
+        self._change(Phase.IDLE)  # the clip is there: nobody can cancel it any more
         finished = JobFinished(
             job=self._command.job,
-            output=str(output),
+            output=str(written),
             seconds=time.monotonic() - started,
-            stages=tuple(StageSeconds(stage, seconds) for stage, seconds in self._seconds.items() if seconds),
-            video_seconds=len(frames) / model.fps,
+            stages=self._stages(),
+            video_seconds=len(frames) / fps,
+            prompt_reused=self._prompt_reused,
+            peaks=tuple(self._peaks.values()),
         )
         self._channel.send(finished)
 
     def _enter(self, phase: Phase) -> None:
         self._check()
-        if phase is self.phase:
-            return
+        if phase is not self.phase:
+            self._change(phase)
+
+    def _change(self, phase: Phase) -> None:
         if self._loaded.device.type == "cuda":
             torch.cuda.synchronize(self._loaded.device)
         now = time.monotonic()
         if self.phase is not Phase.IDLE:
             self._seconds[self.phase] += now - self._phase_began
+            self._note_peak()
         self.phase, self._phase_began, self._step_began = phase, now, now
         if phase is not Phase.IDLE:
             self._channel.send(PhaseStarted(job=self._command.job, phase=phase))
+        if self._meter is not None:
+            self._meter.restart()
+
+    def _note_peak(self) -> None:
+        """Keep the most that the phase which ends held on the device; one that is entered again counts together."""
+        found = self._meter.peak() if self._meter is not None else None
+        if found is None or found.allocated_bytes is None or found.reserved_bytes is None:
+            return
+        before = self._peaks.get(self.phase)
+        self._peaks[self.phase] = PhasePeak(
+            phase=self.phase,
+            allocated_bytes=max(found.allocated_bytes, before.allocated_bytes if before else 0),
+            reserved_bytes=max(found.reserved_bytes, before.reserved_bytes if before else 0),
+        )
+
+    def _stages(self) -> tuple[StageSeconds, ...]:
+        return tuple(StageSeconds(stage, seconds) for stage, seconds in self._seconds.items() if seconds)
 
     def _check(self) -> None:
         if self._channel.is_cancelled(self._command.job):
             raise Cancelled
+        self._loaded.files.check()
 
     def _encode_prompts(self) -> dict[str, Any]:
-        prompt, negative = self._pipeline.encode_prompt(
-            prompt=self._request.prompt,
-            negative_prompt=self._request.negative_prompt,
-            do_classifier_free_guidance=self._request.guidance > 1.0,
-            max_sequence_length=PROMPT_TOKENS,
-            device=self._loaded.text_device,
-        )
-        device = self._loaded.device
-        return {
-            "prompt_embeds": prompt.to(device),
-            "negative_prompt_embeds": None if negative is None else negative.to(device),
-        }
+        request = self._request
+        guided = request.guidance > 1.0
+        quantization = self._loaded.plan.text_encoder_quantization
+        key = PromptKey(request.prompt, request.negative_prompt if guided else None, quantization)
+        encoded = self._prompts.get(key) if self._prompts is not None else None
+        self._prompt_reused = encoded is not None
+        if encoded is None:
+            prompt, negative = self._pipeline.encode_prompt(
+                prompt=request.prompt,
+                negative_prompt=request.negative_prompt,
+                do_classifier_free_guidance=guided,
+                max_sequence_length=PROMPT_TOKENS,
+                device=self._loaded.text_device,
+            )
+            encoded = Encoded(prompt, negative)
+            if self._prompts is not None:
+                self._prompts.put(key, encoded)
+        encoded = encoded.to(self._loaded.device)
+        return {"prompt_embeds": encoded.prompt, "negative_prompt_embeds": encoded.negative}
 
     def _denoise(self, prompts: dict[str, Any]) -> torch.Tensor:
         """Normalised latents. The image of an image-to-video model is encoded inside the pipeline's call."""
@@ -226,6 +292,32 @@ class _Run:
         model = self._loaded.model.id
         return {**request, "model": model, "plan": dataclasses.asdict(self._loaded.plan), "wan_tui": __version__}
 
+    def _sidecar(self, fingerprint: str) -> Sidecar:
+        """As of now: the seconds of writing are those until the file was whole."""
+        self._seconds[Phase.WRITE_OUTPUT] = time.monotonic() - self._phase_began
+        stages = self._stages()
+        self._seconds[Phase.WRITE_OUTPUT] = 0.0
+        return Sidecar(
+            job=self._command.job,
+            request=self._request,
+            model=self._loaded.model.id,
+            seed=self._request.seed,
+            plan=self._loaded.plan,
+            versions={
+                "wan_tui": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "diffusers": diffusers.__version__,
+                "transformers": transformers.__version__,
+                "cuda": torch.version.cuda,
+            },
+            stages=stages,
+            estimate=self._command.estimate,
+            prompt_reused=self._prompt_reused,
+            fps=self._loaded.model.fps,
+            frames_sha256=fingerprint,
+        )
+
 
 def _pipeline_for(loaded: LoadedModel, command: Generate) -> Any:
     """The loaded pipeline, or for a picture given to ti2v the image-to-video one over the same components."""
@@ -246,6 +338,8 @@ def _describe(error: Exception, phase: Phase) -> tuple[JobFailureReason, str]:
     text = " ".join(str(error).split()) or type(error).__name__
     if is_out_of_memory(error):
         return JobFailureReason.OUT_OF_MEMORY, f"out of memory in {phase}: {text}"
+    if isinstance(error, CheckpointChanged):
+        return JobFailureReason.CHECKPOINT, text
     if isinstance(error, InvalidRequest):
         return JobFailureReason.INVALID_REQUEST, text
     if phase is Phase.WRITE_OUTPUT and isinstance(error, OSError | av.error.FFmpegError):

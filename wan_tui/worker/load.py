@@ -2,24 +2,24 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-import transformers
-from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
+from diffusers import WanImageToVideoPipeline, WanPipeline
 
-from wan_tui.core.catalog import Component, Model
+from wan_tui.core.catalog import Model
 from wan_tui.core.planning.plan import ExecutionPlan
 from wan_tui.core.runtime.protocol import Load
-from wan_tui.core.words import AttentionBackend, LoadFailureReason, OffloadMode, Precision, Quantization, StepCache
+from wan_tui.core.words import AttentionBackend, LoadFailureReason, OffloadMode, StepCache
+from wan_tui.worker.failures import LoadError as LoadError
 from wan_tui.worker.failures import is_out_of_memory
 from wan_tui.worker.pocket import ensure_pocket
-
-_DTYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
+from wan_tui.worker.reading import Source, describe, read_component
+from wan_tui.worker.watched import WatchedFiles
 
 _BACKENDS = {
     AttentionBackend.FLASH: "flash",
@@ -32,22 +32,16 @@ FIRST_BLOCK_THRESHOLD = 0.05
 Report = Callable[[str, float], None]
 
 
-class LoadError(Exception):
-    """Loading failed for a reason that the operator can read."""
-
-    def __init__(self, reason: LoadFailureReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A pipeline that is ready to run, and what it was made from."""
+    """A pipeline that is ready to run, and what it was made from; ``reading`` says how each component was read."""
 
     model: Model
     plan: ExecutionPlan
     device: torch.device
     pipeline: Any
+    files: WatchedFiles = field(default_factory=WatchedFiles)
+    reading: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def text_device(self) -> torch.device:
@@ -66,16 +60,21 @@ def load_pipeline(model: Model, command: Load, report: Report) -> LoadedModel:
         if model.weights == "pocket":
             # Tiny tensors: a second thread costs more in hand-over than it computes.
             torch.set_num_threads(1)
+        if model.weights == "pocket" and command.checkpoint is None:
             report("write pocket model", 0.0)
-            source = str(ensure_pocket(model, Path(command.cache_directory)))
+            place_read = str(ensure_pocket(model, Path(command.cache_directory)))
         else:
-            source = command.checkpoint or model.repository
-        pipeline = _build(model, source, command.plan, device, report)
+            place_read = command.checkpoint or model.repository
+        source = Source.of(command, place_read)
+        reading: dict[str, str] = {}
+        # Looked at before they are read: a change while they are read is one too.
+        files = WatchedFiles(file for role, _ in model.components for file in source.weights(role))
+        pipeline = _build(model, source, command.plan, device, report, reading)
         report("place on device", 0.8)
         place(pipeline, command.plan, device)
     except Exception as error:
         raise _load_error(error, model, command) from error
-    return LoadedModel(model=model, plan=command.plan, device=device, pipeline=pipeline)
+    return LoadedModel(model=model, plan=command.plan, device=device, pipeline=pipeline, files=files, reading=reading)
 
 
 def _device(plan: ExecutionPlan) -> torch.device:
@@ -91,12 +90,15 @@ def _device(plan: ExecutionPlan) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def _build(model: Model, source: str, plan: ExecutionPlan, device: torch.device, report: Report) -> Any:
+def _build(
+    model: Model, source: Source, plan: ExecutionPlan, device: torch.device, report: Report, reading: dict[str, str]
+) -> Any:
     """The pipeline, read one component after the other: the host never holds two that go to the device."""
     components: dict[str, Any] = {}
     for number, (role, component) in enumerate(model.components):
-        report(f"read {role}", number / (len(model.components) + 1))
-        components[role] = _read(role, component, source, plan)
+        how = reading[role] = describe(role, component, source, plan)
+        report(f"read {role}" + (f" ({how})" if how else ""), number / (len(model.components) + 1))
+        components[role] = read_component(role, component, source, plan)
         if plan.offload is OffloadMode.NONE and not (role == "text_encoder" and plan.text_encoder_on_cpu):
             components[role].to(device)
     if model.experts == 1:
@@ -104,48 +106,7 @@ def _build(model: Model, source: str, plan: ExecutionPlan, device: torch.device,
     if model.task.needs_image:
         components |= {"image_encoder": None, "image_processor": None}
     pipeline_class = WanImageToVideoPipeline if model.task.needs_image else WanPipeline
-    return pipeline_class.from_pretrained(source, local_files_only=True, **components)
-
-
-def _read(role: str, component: Component, source: str, plan: ExecutionPlan) -> Any:
-    keywords: dict[str, Any] = {"subfolder": role, "local_files_only": True}
-    if component.class_name == "AutoencoderKLWan":
-        return AutoencoderKLWan.from_pretrained(source, dtype=_DTYPES[plan.vae_precision], **keywords)
-    dtype = _DTYPES[plan.precision]
-    if component.class_name == "UMT5EncoderModel":
-        if plan.text_encoder_quantization is not Quantization.NONE:
-            keywords["quantization_config"] = _nf4(transformers.BitsAndBytesConfig, dtype)
-        return transformers.UMT5EncoderModel.from_pretrained(source, dtype=dtype, **keywords)
-    if (config := _quantization_config(plan.quantization, dtype)) is not None:
-        keywords["quantization_config"] = config
-    transformer = WanTransformer3DModel.from_pretrained(source, dtype=dtype, **keywords)
-    if plan.quantization is Quantization.FP8:
-        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
-    return transformer
-
-
-def _quantization_config(quantization: Quantization, dtype: torch.dtype) -> Any:
-    """What diffusers quantizes with while it reads; None for what needs nothing."""
-    match quantization:
-        case Quantization.NONE | Quantization.FP8:
-            return None
-        case Quantization.INT8:
-            from torchao.quantization import Int8WeightOnlyConfig
-
-            return diffusers.TorchAoConfig(Int8WeightOnlyConfig())
-        case Quantization.INT4:
-            from torchao.quantization import Int4WeightOnlyConfig
-
-            return diffusers.TorchAoConfig(Int4WeightOnlyConfig())
-        case Quantization.NF4:
-            return _nf4(diffusers.BitsAndBytesConfig, dtype)
-    raise LoadError(
-        LoadFailureReason.ENVIRONMENT, f"{quantization} weights come from a GGUF file, and no deployment names one yet"
-    )
-
-
-def _nf4(config_class: Any, dtype: torch.dtype) -> Any:
-    return config_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return pipeline_class.from_pretrained(source.place, local_files_only=True, **components)
 
 
 def place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:

@@ -40,6 +40,8 @@ def serve(connection: socket.socket) -> int:
     from wan_tui.worker.generate import Generator
     from wan_tui.worker.load import LoadError, load_pipeline
     from wan_tui.worker.measure import measure_rate
+    from wan_tui.worker.peaks import PeakMeter
+    from wan_tui.worker.prompts import PromptCache
 
     generator: Generator | None = None
     while True:
@@ -56,10 +58,14 @@ def serve(connection: socket.socket) -> int:
                     loaded = load_pipeline(model, command, report)
                     report("measure", 0.9)
                     rate = measure_rate(loaded)
-                    generator = Generator(loaded, channel)
+                    meter = PeakMeter(loaded.device, None) if loaded.device.type == "cuda" else None
+                    generator = Generator(loaded, channel, PromptCache(), meter)
                 except LoadError as error:
                     channel.send(LoadFailed(reason=error.reason, message=str(error)))
                     return 1
+                ways = ", ".join(f"{role} {how}" for role, how in loaded.reading.items() if how)
+                if ways:
+                    channel.send(Log(level="info", message=f"read {ways}"))
                 channel.send(Loaded(seconds=time.monotonic() - started, rate=rate))
             case Generate() if generator is not None:
                 generator.run(command)

@@ -67,7 +67,7 @@ def test_the_answer_says_where_the_peak_is_how_long_it_takes_and_what_stays_free
 
 
 def test_incompatible_exactly_below_what_the_smallest_clip_takes() -> None:
-    """64 x 64, one frame, under whatever plan takes least for it: the text encoder may leave."""
+    """About a second of 256 x 256, under whatever plan takes least for it: the text encoder may leave."""
     wanted = task("t2v-A14B")
     small = dataclasses.replace(wanted, clip=smallest_clip(wanted.model, wanted.clip))
     _, least = candidates(small, room(search_gpu("rtx 4090")), AMPLE_HOST, 0)
@@ -87,7 +87,7 @@ def test_no_plan_can_split_the_largest_weight() -> None:
     assert largest_leaf_bytes(model, bf16, text_encoder=False) < floor / 5
     profile = dataclasses.replace(find_profile("auto"), text_encoders=(find_profile("resident-bf16").text_encoders[0],))
     settings = DeploymentSettings(model=model.id)
-    short = assess(model, settings, hardware(gpu(2)), host(256), profile=profile)
+    short = assess(model, settings, hardware(gpu(2)), host(256), profiles={"auto": profile})
     assert short.verdict is Verdict.INCOMPATIBLE
     assert short.headroom_bytes == int(1.5 * GIB) - floor - CUDA_CONTEXT_BYTES
     assert "even with full offload" in short.reason
@@ -118,12 +118,12 @@ def test_headroom_below_a_twentieth_is_tight() -> None:
     """With one plan to choose from: every weight resident, the VAE in one piece."""
     only = dataclasses.replace(find_profile("resident-bf16"), vae_tiling=False)
     model, settings = CATALOGUE.find("t2v-A14B"), DeploymentSettings(model="t2v-A14B")
-    peak = assess(model, settings, hardware(gpu(80)), host(256), profile=only).memory
+    peak = assess(model, settings, hardware(gpu(80)), host(256), profiles={"auto": only}).memory
     assert peak is not None
     for factor, verdict in ((1.04, Verdict.TIGHT), (1.06, Verdict.FITS)):
         total = int(peak.peak_bytes * factor)
         machine = hardware(gpu(1, memory_total_bytes=total, memory_free_bytes=total))
-        assert assess(model, settings, machine, host(256), profile=only).verdict is verdict
+        assert assess(model, settings, machine, host(256), profiles={"auto": only}).verdict is verdict
 
 
 def test_a_profile_for_small_cards_keeps_a_margin_of_its_own_size() -> None:
@@ -248,7 +248,7 @@ def test_what_cannot_be_known_or_is_not_there(
 def test_a_profile_of_ones_own_is_what_the_name_means() -> None:
     model = CATALOGUE.find("ti2v-5B")
     mine = Profile(name="mine", offloads=(OffloadMode.MODEL,), vae_precision=Precision.BF16)
-    answer = assess(model, DeploymentSettings(model=model.id), hardware(gpu(80)), host(256), profile=mine)
+    answer = assess(model, DeploymentSettings(model=model.id), hardware(gpu(80)), host(256), profiles={"auto": mine})
     assert answer.plan is not None
     assert (answer.plan.offload, answer.plan.vae_precision) == (OffloadMode.MODEL, Precision.BF16)
     assert answer.memory == estimate_memory(model, answer.plan, task(model.id).clip)

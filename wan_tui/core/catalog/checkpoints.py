@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 from wan_tui.core.catalog.models import Model
+from wan_tui.core.catalog.prepared import prepared_name
+from wan_tui.core.words import Preparation
 
 INDEX = "model_index.json"
 
@@ -12,13 +14,16 @@ def find_checkpoint(model: Model, models_directory: Path, named: Path | None = N
     """The diffusers folder of ``model``, or None.
 
     Looked for in this order: the folder ``named`` in the configuration (and then nowhere else), the models
-    directory (by repository name or model id), the Hugging Face hub cache.
+    directory (by repository name or model id), the Hugging Face hub cache, and prepared copies in the models
+    directory whose original is gone. ``find_prepared`` tells whether a found one has a copy that loads faster.
     """
     if named is not None:
         candidates = [named]
     else:
         candidates = [models_directory / model.repository.split("/")[-1], models_directory / model.id]
         candidates += _hub_snapshots(model.repository)
+        names = (model.repository.split("/")[-1], model.id)
+        candidates += [models_directory / prepared_name(name, kind) for kind in Preparation for name in names]
     return next((folder for folder in candidates if (folder / INDEX).is_file()), None)
 
 

@@ -15,7 +15,8 @@ DEFAULT_FILE = """\
 # models = "/data/models"      # diffusers folders; the hub cache is looked into as well
 # outputs = "/data/videos"     # where videos are written
 # cache = "/data/cache"        # pocket models
-# history = "/data/history.sqlite3"
+# history = "/data/history.sqlite3"   # the queue is kept beside it
+# output_template = "{date}-{time}-{deployment}-{job}"  # also {model} {seed} {width} {height} {frames}
 
 [polling]
 # interval_seconds = 1.0       # between two polls of driver and host, 0.1 to 60
@@ -49,6 +50,9 @@ DEFAULT_FILE = """\
 # wanted_loaded = false        # load it when the engine starts
 # keep_alive_seconds = 600.0   # idle time before one that a job loaded is unloaded; -1 is never
 # checkpoint = "/data/models/Wan2.2-T2V-A14B-Diffusers"
+# transformer = "/data/gguf/high-noise-Q4_K_M.gguf"  # a single file, GGUF or safetensors, in the place of the
+# transformer_2 = "/data/gguf/low-noise-Q4_K_M.gguf" # checkpoint's; both experts alike
+# loras = [{ path = "/data/loras/4-steps.safetensors", weight = 1.0, expert = "high_noise" }]  # or low_noise, both
 #
 # [deployments.story.defaults] # of requests that do not say; without them the model's own
 # width = 832

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wan_tui.core.paths import CONFIG_VARIABLE
+from wan_tui.core.paths import CONFIG_VARIABLE, SOCKET_VARIABLE
 
 PREFIX = "WANTUI_"
 
@@ -31,7 +31,11 @@ def overrides(
 
 
 def known_variables(sections: Mapping[str, Iterable[str]]) -> list[str]:
-    return [CONFIG_VARIABLE, *(variable_name(section, key) for section, keys in sections.items() for key in keys)]
+    return [
+        CONFIG_VARIABLE,
+        SOCKET_VARIABLE,
+        *(variable_name(section, key) for section, keys in sections.items() for key in keys),
+    ]
 
 
 def unknown_variables(

@@ -12,14 +12,16 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from wan_tui.core.catalog import load_catalogue
-from wan_tui.core.catalog.profiles import Profile, TextEncoderPlace, built_in_profiles, find_profile, profile_of
+from wan_tui.core.catalog.profiles import Profile, TextEncoderPlace, built_in_profiles, profile_of
 from wan_tui.core.config.environment import Override, overrides
+from wan_tui.core.config.template import DEFAULT_TEMPLATE, check_template
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.paths import config_file, default_paths
-from wan_tui.core.words import OffloadMode, Precision, Quantization, StepCache
+from wan_tui.core.words import LoraExpert, OffloadMode, Precision, Quantization, StepCache
 
 DeploymentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -53,10 +55,36 @@ class ProfileSettings(_Section):
     memory_gib: float | None = Field(default=None, ge=1, le=1024)
 
 
+def _weight_file(value: Path, suffixes: tuple[str, ...]) -> Path:
+    """Whether it is there is judged later: a disk that is not mounted yet must not stop everything else."""
+    try:
+        path = value.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{error}; write the whole path") from None
+    if path.suffix.casefold() not in suffixes:
+        raise ValueError(f"ends not in {' or '.join(suffixes)}")
+    return path
+
+
+class LoraSettings(_Section):
+    """Low-rank weights that are added to a model: a safetensors file, its factor, and the transformers it goes into."""
+
+    path: Path
+    weight: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False)
+    expert: LoraExpert = LoraExpert.BOTH
+
+    @field_validator("path")
+    @classmethod
+    def _is_weights(cls, value: Path) -> Path:
+        return _weight_file(value, (".safetensors",))
+
+
 class DeploymentSettings(_Section):
     """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``.
 
     ``keep_alive_seconds``: how long one that a job loaded stays after the last job; 0 not at all, -1 for ever.
+    ``transformer`` (of the high noise) and ``transformer_2`` (of the low noise) are single files, GGUF or safetensors,
+    in the place of the checkpoint's; everything else still comes from the checkpoint.
     """
 
     model: str
@@ -64,6 +92,9 @@ class DeploymentSettings(_Section):
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|gpu:\d{1,3})$")] = "auto"
     wanted_loaded: bool = False
     checkpoint: Path | None = None
+    transformer: Path | None = None
+    transformer_2: Path | None = None
+    loras: list[LoraSettings] = Field(default_factory=list, max_length=16)
     keep_alive_seconds: float = Field(default=600, ge=-1, le=31_536_000)
     defaults: RequestDefaults = Field(default_factory=RequestDefaults)
 
@@ -75,16 +106,48 @@ class DeploymentSettings(_Section):
         except UsageError as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("transformer", "transformer_2")
+    @classmethod
+    def _is_weights(cls, value: Path | None) -> Path | None:
+        return None if value is None else _weight_file(value, (".gguf", ".safetensors"))
+
+    @model_validator(mode="after")
+    def _files_fit_the_experts(self) -> "DeploymentSettings":
+        two = load_catalogue().find(self.model).experts > 1
+        if self.transformer_2 is not None and not two:
+            raise ValueError(f"{self.model} has one transformer: remove transformer_2")
+        if not two and any(lora.expert is LoraExpert.LOW_NOISE for lora in self.loras):
+            raise ValueError(f"{self.model} has one transformer: no LoRA can be for the low noise alone")
+        quantized = [file is not None and file.suffix.casefold() == ".gguf" for file in self.files.values()]
+        if two and any(quantized) and not all(quantized):
+            raise ValueError("one plan is for both experts: give transformer and transformer_2 as GGUF, or none")
+        return self
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """Single files by the role of the transformer that they replace."""
+        return {"transformer": self.transformer, "transformer_2": self.transformer_2}
+
 
 class PathSettings(_Section):
-    """Directories: pocket models (``cache``), checkpoints (``models``), videos (``outputs``), ``history``."""
+    """Directories: pocket models (``cache``), checkpoints (``models``), videos (``outputs``), ``history``.
+
+    ``output_template`` names videos in ``outputs``, of {job} {deployment} {model} {seed} {date} {time} {width}
+    {height} {frames}.
+    """
 
     cache: Path = Field(default_factory=lambda: default_paths().cache)
     models: Path = Field(default_factory=lambda: default_paths().data / "models")
     outputs: Path = Field(default_factory=lambda: default_paths().data / "outputs")
     history: Path = Field(default_factory=lambda: default_paths().data / "history.sqlite3")
+    output_template: str = DEFAULT_TEMPLATE
 
-    @field_validator("*")
+    @field_validator("output_template")
+    @classmethod
+    def _is_template(cls, value: str) -> str:
+        return check_template(value)
+
+    @field_validator("cache", "models", "outputs", "history")
     @classmethod
     def _expand(cls, value: Path) -> Path:
         try:
@@ -152,13 +215,11 @@ class Settings(_Section):
                 raise ValueError(f"{name}.profile: {unknown_name('profile', deployment.profile, known)}")
         return value
 
-    def own_profiles(self) -> dict[str, Profile]:
-        """The profiles that this configuration adds, by name; one of a built-in name replaces that."""
-        return {name: profile_of(name, entry.model_dump(mode="json")) for name, entry in self.profiles.items()}
-
-    def profile(self, deployment: DeploymentSettings) -> Profile:
-        """What a deployment's profile means."""
-        return find_profile(deployment.profile, self.own_profiles())
+    @property
+    def known_profiles(self) -> dict[str, Profile]:
+        """The built-in profiles and those of this configuration, by name; one of a built-in name replaces that."""
+        own = {name: profile_of(name, entry.model_dump(mode="json")) for name, entry in self.profiles.items()}
+        return {**built_in_profiles(), **own}
 
     def deployment(self, name: str) -> DeploymentSettings:
         """Settings of one deployment. Raises UsageError for an unknown name."""
@@ -256,6 +317,8 @@ def known_keys(section: list[str]) -> list[str]:
     """Keys of a section, given as the parts of its name."""
     if len(section) == 3 and section[2] == "defaults":
         return list(RequestDefaults.model_fields)
+    if len(section) == 4 and section[2] == "loras":
+        return list(LoraSettings.model_fields)
     sections: dict[str, type[_Section]] = {"": Settings, **_SCALAR_SECTIONS, "deployments": DeploymentSettings}
     sections["profiles"] = ProfileSettings
     return list(sections[section[0] if section else ""].model_fields)

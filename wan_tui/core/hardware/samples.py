@@ -89,7 +89,10 @@ class VolumeSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSample:
-    """The host as a device: the CPU runs models too, and offload needs its memory (cgroup-aware)."""
+    """The host as a device: the CPU runs models too, and offload needs its memory (cgroup-aware).
+
+    ``matmul_flop_per_second``: operations a second of an fp32 matrix product on all processors, if it was measured.
+    """
 
     hostname: str
     cpu_name: str
@@ -99,6 +102,7 @@ class HostSample:
     memory_available_bytes: int
     sampled_at: float
     volumes: tuple[VolumeSample, ...] = ()
+    matmul_flop_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

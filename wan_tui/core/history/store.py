@@ -26,13 +26,14 @@ class History:
     """The history file. A corrupt or foreign one is set aside, never overwritten and never fatal.
 
     Rows are written by one thread of its own, so no caller waits for a disk; readers see them a moment later.
-    ``problem`` says what was wrong with the file, or None. Without a usable file nothing is kept after close.
+    ``writing`` is that thread. ``problem`` says what was wrong with the file, or None. Without a usable file nothing is
+    kept after close.
     """
 
     def __init__(self, path: Path, *, records_kept: int = RECORDS_KEPT) -> None:
         self.problem: str | None = None
         self._records_kept = records_kept
-        self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+        self.writing = self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer, self._reader = connect(str(path)), connect(str(path))

@@ -26,21 +26,26 @@ def assess(
     own_pids: Collection[int] = (),
     reserved: Mapping[str, int] | None = None,
     limits: LimitSettings | None = None,
-    profile: Profile | None = None,
+    profiles: Mapping[str, Profile] | None = None,
     quantizations: frozenset[Quantization] = CHOOSABLE,
+    fixed: Quantization | None = None,
 ) -> Compatibility:
     """Choose device and plan for the deployment's default clip and judge it.
 
     ``own_pids`` are worker processes whose memory counts as free, ``reserved`` what others will hold (``room_of``),
-    ``profile`` what the deployment's profile means (default: the built-in one of that name), ``quantizations`` what can
-    be run on this host.
+    ``profiles`` those that there are (default: the built-in ones), ``quantizations`` what can
+    be run on this host, ``fixed`` how the files that the deployment names are stored, whatever its profile says.
     """
-    chosen = profile or built_in_profiles()[deployment.profile]
+    known = profiles or built_in_profiles()
+    chosen = known[deployment.profile]
+    if fixed is not None:
+        chosen = dataclasses.replace(chosen, quantizations=(fixed,))
+        quantizations = quantizations | {fixed}
     task = Task(model=model, clip=default_clip(model, deployment.defaults), profile=chosen, quantizations=quantizations)
     if chosen.cpu_only or deployment.device == "cpu":
-        return judge_cpu(model, task.clip, host_room(host))
+        return judge_cpu(model, task.clip, host_room(host), fixed)
     if deployment.device == "auto" and not hardware.driver.present:
-        return judge_cpu(model, task.clip, host_room(host))
+        return judge_cpu(model, task.clip, host_room(host), fixed)
     samples = _samples(deployment.device, hardware)
     if isinstance(samples, Compatibility):
         return samples
@@ -66,6 +71,7 @@ def assess(
         host_room(host),
         others=tuple(room for room in found.values() if room not in allowed),
         emptied=emptied,
+        profiles=known,
     )
     return dataclasses.replace(answer, remedies=remedies)
 

@@ -18,9 +18,10 @@ from wan_tui.core.planning.planner import (
     margin_bytes,
     usable_bytes,
 )
+from wan_tui.core.planning.roofline import estimate_on_device
 from wan_tui.core.planning.weights import largest_leaf_bytes
 from wan_tui.core.units import format_bytes
-from wan_tui.core.words import OffloadMode, Precision, Verdict
+from wan_tui.core.words import OffloadMode, Precision, Quantization, Verdict
 
 _AMPLE = HostRoom(1 << 60, 1 << 60)
 _ORDER = (Verdict.FITS, Verdict.OFFLOAD_REQUIRED, Verdict.TIGHT, Verdict.INCOMPATIBLE)
@@ -49,7 +50,7 @@ def judge_room(task: Task, room: Room, host: HostRoom) -> Compatibility:
     free, margin = min(room.free_bytes, usable), margin_bytes(room, task.profile)
     for limit in (free - margin, free, usable - margin, usable):
         found, least = candidates(task, room, host, limit)
-        chosen = best(task, room, found)
+        chosen = best(task, room, found, host.cpu)
         if chosen is not None:
             return _possible(task, room, host, chosen, free)
     return _impossible(task, room, host, least, free)
@@ -72,7 +73,7 @@ def _possible(task: Task, room: Room, host: HostRoom, chosen: Candidate, free: i
         verdict, reason = Verdict.OFFLOAD_REQUIRED, f"{text} with {with_what} and {share} on the host"
     else:
         verdict, reason = Verdict.FITS, f"{text}, {with_what}"
-    return _answer(verdict, reason, chosen, headroom, room.total_bytes)
+    return _answer(verdict, reason, chosen, headroom, usable_bytes(room, task.profile))
 
 
 def _answer(verdict: Verdict, reason: str, chosen: Candidate, headroom: int, device: int) -> Compatibility:
@@ -115,11 +116,11 @@ def _impossible(task: Task, room: Room, host: HostRoom, least: Candidate | None,
                 f"plans that fit {where} keep at least {format_bytes(kept)} of weights in host memory, "
                 f"this host has {format_bytes(host.total_bytes)}"
             )
-            return _answer(Verdict.INCOMPATIBLE, reason, least, free - peak, room.total_bytes)
+            return _answer(Verdict.INCOMPATIBLE, reason, least, free - peak, usable)
         smallest = (small or least).memory.peak_bytes
         reason = f"{needs}, and the smallest clip takes {format_bytes(smallest)}"
-        return _answer(Verdict.INCOMPATIBLE, reason, least, free - peak, room.total_bytes)
-    return _answer(Verdict.TIGHT, f"{needs}: only smaller clips fit", least, free - peak, room.total_bytes)
+        return _answer(Verdict.INCOMPATIBLE, reason, least, free - peak, usable)
+    return _answer(Verdict.TIGHT, f"{needs}: only smaller clips fit", least, free - peak, usable)
 
 
 def _may_leave_text_encoder(task: Task) -> bool:
@@ -204,9 +205,9 @@ def cpu_plan() -> ExecutionPlan:
 
 
 @functools.lru_cache(maxsize=128)
-def judge_cpu(model: Model, clip: Clip, host: HostRoom) -> Compatibility:
-    """The verdict for the processors of the host."""
-    plan = cpu_plan()
+def judge_cpu(model: Model, clip: Clip, host: HostRoom, fixed: Quantization | None = None) -> Compatibility:
+    """The verdict for the processors of the host; ``fixed`` is how given files are stored."""
+    plan = dataclasses.replace(cpu_plan(), quantization=fixed or Quantization.NONE)
     memory = estimate_memory(model, plan, clip)
     total, headroom = host.total_bytes, host.available_bytes - memory.peak_bytes
     free = format_bytes(host.available_bytes)
@@ -217,4 +218,5 @@ def judge_cpu(model: Model, clip: Clip, host: HostRoom) -> Compatibility:
         verdict, reason = Verdict.TIGHT, f"{needs}, {free} of {format_bytes(total)} are free"
     else:
         verdict, reason = Verdict.FITS, f"{needs}, {free} are free"
-    return _answer(verdict, reason, Candidate(plan, memory), headroom, host.total_bytes)
+    time = estimate_on_device(model, host.cpu, plan, clip) if host.cpu else None
+    return _answer(verdict, reason, Candidate(plan, memory, time), headroom, host.total_bytes)

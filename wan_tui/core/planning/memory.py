@@ -5,6 +5,7 @@ at the same time, and with offload they are not even on the device together. Act
 modules (``activations``); what no tensor shows (context, kernels' workspaces, fragments) are terms of their own.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -37,6 +38,13 @@ def estimate_memory(model: Model, plan: ExecutionPlan, clip: Clip, *, with_image
     ``with_image``: whether a picture is encoded (default: when the model needs one).
     """
     image = model.task.needs_image if with_image is None else with_image and model.task.takes_image
+    # A plan takes the same on every GPU: what was worked out for one is looked up for the next.
+    place = "cpu" if plan.device == "cpu" else "gpu:0"
+    return _estimate(model, dataclasses.replace(plan, device=place, gpu_uuid=None), clip, image)
+
+
+@functools.lru_cache(maxsize=4096)
+def _estimate(model: Model, plan: ExecutionPlan, clip: Clip, image: bool) -> MemoryEstimate:
     phases = tuple(_phases(model, plan, clip, image))
     context = 0 if plan.device == "cpu" else CUDA_CONTEXT_BYTES
     return MemoryEstimate(

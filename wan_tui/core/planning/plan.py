@@ -23,6 +23,10 @@ class GenerationRequest:
 
     ``output`` is the path of the MP4 to write, or None for a file named after the job in the output directory.
     ``image`` is the path of the conditioning picture (i2v, ti2v).
+
+    What becomes of the job: a higher ``priority`` goes first, ``timeout_seconds`` count from its start on the worker,
+    ``retries`` are for a dead worker, a lack of memory or an internal failure, and ``requeue`` says whether it begins
+    again after its engine ended under it.
     """
 
     deployment: str
@@ -36,6 +40,10 @@ class GenerationRequest:
     negative_prompt: str = ""
     image: str | None = None
     output: str | None = None
+    priority: int = 0
+    timeout_seconds: float | None = None
+    retries: int = 0
+    requeue: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

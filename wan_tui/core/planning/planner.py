@@ -45,10 +45,17 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class HostRoom:
-    """Memory of the host in bytes: all of it, and what is free now."""
+    """Memory of the host in bytes: all of it, and what is free now; and what its processors compute, if known."""
 
     total_bytes: int
     available_bytes: int
+    matmul_flop_per_second: float | None = None
+
+    @property
+    def cpu(self) -> CpuModel | None:
+        """The processors as a device."""
+        rate = self.matmul_flop_per_second
+        return CpuModel(matmul_flop_per_second=rate) if rate else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,8 @@ def legal_plans(task: Task, room: Room) -> Iterator[list[ExecutionPlan]]:
     precision = Precision.BF16 if room.gpu.supports_bf16 else Precision.FP16
     if precision not in profile.precisions or precision not in model.precisions:
         return
-    kinds = [Quantization.NONE, *model.quantizations]
+    # A profile may name what no model lists: then a file of that kind is given.
+    kinds = dict.fromkeys([Quantization.NONE, *model.quantizations, *(k for k in profile.quantizations if k.is_gguf)])
     for quantization in kinds:
         if quantization not in profile.quantizations or quantization not in task.quantizations:
             continue

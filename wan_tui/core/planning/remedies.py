@@ -1,11 +1,11 @@
 """The smallest changes that would make a deployment fit, each judged again before it is offered."""
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
-from wan_tui.core.catalog.profiles import built_in_profiles
+from wan_tui.core.catalog.profiles import Profile, built_in_profiles
 from wan_tui.core.hardware.samples import GpuProcess, GpuSample
-from wan_tui.core.planning.compatibility import judge
+from wan_tui.core.planning.compatibility import judge, smallest_clip
 from wan_tui.core.planning.plan import Clip, Compatibility, Remedy
 from wan_tui.core.planning.planner import HostRoom, Room, Task, fits
 from wan_tui.core.units import format_bytes
@@ -21,6 +21,7 @@ def find_remedies(
     *,
     others: tuple[Room, ...] = (),
     emptied: Collection[tuple[Room, tuple[GpuProcess, ...]]] = (),
+    profiles: Mapping[str, Profile] | None = None,
 ) -> tuple[Remedy, ...]:
     """What would make ``task`` fit into one of ``rooms``, the mildest first.
 
@@ -30,7 +31,7 @@ def find_remedies(
     found = [
         *_freeing(task, emptied, host),
         *_elsewhere(task, others, host),
-        *_profiles(task, rooms, host),
+        *_profiles(task, rooms, host, profiles or built_in_profiles()),
         *_fewer_frames(task, rooms, host),
         *_smaller(task, rooms, host),
     ]
@@ -71,10 +72,10 @@ def _elsewhere(task: Task, others: tuple[Room, ...], host: HostRoom) -> Iterator
         yield _remedy(f"use {room.label}: {answer.reason}", answer, device=room.device)
 
 
-def _profiles(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterator[Remedy]:
+def _profiles(task: Task, rooms: tuple[Room, ...], host: HostRoom, profiles: Mapping[str, Profile]) -> Iterator[Remedy]:
     """The fastest of the other profiles that runs."""
     offers = []
-    for name, profile in built_in_profiles().items():
+    for name, profile in profiles.items():
         if name == task.profile.name or profile.cpu_only:
             continue
         answer = judge(dataclasses.replace(task, profile=profile), rooms, host)
@@ -86,8 +87,9 @@ def _profiles(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterator[R
 
 def _fewer_frames(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterator[Remedy]:
     """The longest clip that fits, by bisection: fewer frames never need more."""
-    low, high = 0, (task.clip.frames - 1) // 4 - 1  # frames are 4k+1
-    if high < 0 or not _runs(task, rooms, host, frames=1):
+    least = smallest_clip(task.model, task.clip).frames
+    low, high = (least - 1) // 4, (task.clip.frames - 1) // 4 - 1  # frames are 4k+1
+    if high < low or not _runs(task, rooms, host, frames=least):
         return
     while low < high:
         middle = (low + high + 1) // 2
@@ -97,18 +99,20 @@ def _fewer_frames(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterat
             high = middle - 1
     frames = 4 * low + 1
     answer = judge(_with(task, frames=frames), rooms, host)
-    counted = "1 frame" if frames == 1 else f"{frames} frames"
-    yield _remedy(f"{counted} instead of {task.clip.frames}", answer, defaults__frames=frames)
+    yield _remedy(f"{frames} frames instead of {task.clip.frames}", answer, defaults__frames=frames)
 
 
 def _smaller(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Iterator[Remedy]:
     """The largest size of about the same shape that fits."""
     multiple, clip = task.model.size_multiple, task.clip
-    for step in range(clip.width // multiple - 1, 3, -1):
+    least = smallest_clip(task.model, clip)
+    for step in range(clip.width // multiple - 1, 0, -1):
         width = step * multiple
         height = task.model.nearest_side(round(clip.height * width / clip.width))
         if height > clip.height:
             continue
+        if width * height < least.width * least.height:
+            return
         if _runs(task, rooms, host, width=width, height=height):
             answer = judge(_with(task, width=width, height=height), rooms, host)
             title = f"{width}x{height} instead of {clip.width}x{clip.height}"

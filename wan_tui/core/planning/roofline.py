@@ -192,7 +192,7 @@ class _Work:
         return self.device.host_link_bytes_per_second * share
 
     def bounds(self, seconds: float, *kinds: str) -> Bounds:
-        spread = 1.0 if isinstance(self.device, CpuModel) else self.device.rate_spread
+        spread = self.efficiency.spread["cpu"] if isinstance(self.device, CpuModel) else self.device.rate_spread
         for kind in kinds:
             spread *= self.efficiency.spread[kind]
         return Bounds(seconds / spread, seconds, seconds * spread)

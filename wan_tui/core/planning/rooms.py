@@ -57,4 +57,5 @@ def capability_of(text: str | None) -> tuple[int, int]:
 
 def host_room(host: HostSample) -> HostRoom:
     """The host's memory, in grains."""
-    return HostRoom(host.memory_total_bytes, host.memory_available_bytes // _GRAIN_BYTES * _GRAIN_BYTES)
+    available = host.memory_available_bytes // _GRAIN_BYTES * _GRAIN_BYTES
+    return HostRoom(host.memory_total_bytes, available, host.matmul_flop_per_second)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wan_tui.core.catalog import Model
+from wan_tui.core.catalog.prepared import find_prepared
 from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.planning.duration import DeviceRate
 from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
@@ -17,7 +18,7 @@ from wan_tui.core.runtime.state import WorkerStatus
 from wan_tui.core.runtime.tallies import Tallies
 from wan_tui.core.runtime.vitals import Vitals
 from wan_tui.core.validation.judgement import Judgement
-from wan_tui.core.words import LoadFailureReason, LoadState, UnloadCause
+from wan_tui.core.words import LoadFailureReason, LoadState, Precision, Preparation, Quantization, UnloadCause
 
 
 class WorkerHandle(Protocol):
@@ -57,7 +58,7 @@ class Deployment:
 
     ``pinned``: an operator or the configuration wants it loaded, so it is neither unloaded when idle nor evicted.
     ``unreleased_bytes``: device memory that the driver still books for the last worker, None before there was one.
-    ``settled`` is set while it is neither loading nor unloading.
+    ``settled`` is set while it is neither loading nor unloading. ``timed_out``: the running job was told to stop.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Deployment:
     plan: ExecutionPlan | None = None
     rate: DeviceRate | None = None
     running_job: str | None = None
+    timed_out: bool = False
     runs_since_load: int = 0
     tallies: Tallies = field(default_factory=Tallies)
     last_load_seconds: float | None = None
@@ -98,8 +100,32 @@ class Deployment:
         else:
             self.settled.set()
 
-    def load_command(self, cache_directory: Path, checkpoint: str | None) -> protocol.Load:
+    def load_command(self, cache_directory: Path, models_directory: Path, checkpoint: Path | None) -> protocol.Load:
+        """What the worker is told: the plan, and of the checkpoint the copy that loads fastest under it."""
         assert self.plan is not None
+        wanted = self.settings
+        if checkpoint is not None:
+            kinds = prepared_for(self.plan, with_loras=bool(wanted.loras))
+            checkpoint = find_prepared(self.model, checkpoint, models_directory, kinds) or checkpoint
         return protocol.Load(
-            model=self.model.id, plan=self.plan, checkpoint=checkpoint, cache_directory=str(cache_directory)
+            model=self.model.id,
+            plan=self.plan,
+            checkpoint=str(checkpoint) if checkpoint else None,
+            cache_directory=str(cache_directory),
+            loras=tuple(
+                protocol.Lora(path=str(lora.path), weight=lora.weight, expert=lora.expert) for lora in wanted.loras
+            ),
+            transformer=str(wanted.transformer) if wanted.transformer else None,
+            transformer_2=str(wanted.transformer_2) if wanted.transformer_2 else None,
         )
+
+
+def prepared_for(plan: ExecutionPlan, *, with_loras: bool) -> tuple[Preparation, ...]:
+    """Prepared formats that ``plan`` can be loaded from with the same result, the fastest first."""
+    if plan.precision is Precision.FP32:
+        return ()
+    in_16_bit = Preparation(plan.precision.value)
+    # Low-rank weights are added before anything is cast to 8 bit.
+    if plan.quantization is Quantization.FP8 and plan.precision is Precision.BF16 and not with_loras:
+        return (Preparation.FP8, in_16_bit)
+    return (in_16_bit,)

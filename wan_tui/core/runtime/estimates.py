@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from wan_tui.core.catalog import Model
-from wan_tui.core.catalog.gpus import GpuModel
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
 from wan_tui.core.history import TOTAL, Figure, History, Kind, Record, Unit, Versions
 from wan_tui.core.planning.calibration import (
@@ -29,8 +28,8 @@ from wan_tui.core.planning.plan import (
     StageSeconds,
     TimeEstimate,
 )
-from wan_tui.core.planning.roofline import estimate_on_device
-from wan_tui.core.planning.rooms import room_of
+from wan_tui.core.planning.roofline import Device, estimate_on_device
+from wan_tui.core.planning.rooms import host_room, room_of
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.words import Phase
 
@@ -45,7 +44,7 @@ class Estimator:
     def __init__(self, history: History) -> None:
         self._history = history
         self._devices: dict[str, str] = {}
-        self._gpus: dict[str, GpuModel] = {}
+        self._known: dict[str, Device] = {}
         self._driver: str | None = None
         self._libraries = history.libraries()
 
@@ -53,14 +52,16 @@ class Estimator:
         """Learn what ``cpu`` and ``gpu:N`` are on this host."""
         self._driver = hardware.driver.driver_version or self._driver
         self._devices["cpu"] = f"cpu {host.cpu_name} x{host.cpu_count}"
+        if (cpu := host_room(host).cpu) is not None:
+            self._known["cpu"] = cpu
         for gpu in hardware.gpus:
             if gpu.memory_total_bytes:
                 self._devices[f"gpu:{gpu.index}"] = f"{gpu.name} {round(gpu.memory_total_bytes / GIB)} GiB"
                 if (room := room_of(gpu)) is not None:
-                    self._gpus[room.device] = room.gpu
+                    self._known[room.device] = room.gpu
 
     def estimate(self, deployment: Deployment, request: GenerationRequest) -> TimeEstimate | None:
-        """Estimate of a normalised request, or None on a processor that was never measured."""
+        """Estimate of a normalised request, or None while nothing is known about its device."""
         plan = deployment.plan or deployment.compatibility.plan
         if plan is None or (modelled := self._modelled(deployment, plan, request)) is None:
             return None
@@ -111,15 +112,18 @@ class Estimator:
         seconds: float,
         stages: tuple[StageSeconds, ...],
         peaks: Mapping[Phase, int],
+        skipped: tuple[Phase, ...] = (),
     ) -> None:
         """Keep a finished run beside its estimate: the next estimate is corrected by it.
 
-        ``peaks`` are bytes that torch held on the device, by phase, as far as they were seen.
+        ``peaks`` are bytes that torch held on the device, by phase, as far as they were seen. ``skipped`` phases were
+        not needed: nothing is learnt about them, and ``estimate`` and ``stages`` are without.
         """
         plan = deployment.plan
         if plan is None:
             return
         modelled = self._modelled(deployment, plan, request)
+        modelled = without(modelled, skipped) if modelled else None
         self._record(
             Kind.RUN,
             deployment,
@@ -181,11 +185,11 @@ class Estimator:
     def _modelled(self, deployment: Deployment, plan: ExecutionPlan, request: GenerationRequest) -> TimeEstimate | None:
         rate = deployment.rate or self._history.rate(deployment.model.id, self._rate_key(plan))
         if rate is None:
-            # Nothing was ever measured here: the published rates of the card, which a processor does not have.
-            gpu, image = self._gpus.get(plan.device), True if request.image else None
-            if gpu is None:
+            # No worker measured this yet: the published rates of the card, or a matrix product of the processors.
+            image = True if request.image else None
+            if (known := self._known.get(plan.device)) is None:
                 return None
-            return estimate_on_device(deployment.model, gpu, plan, _clip(request), with_image=image).time
+            return estimate_on_device(deployment.model, known, plan, _clip(request), with_image=image).time
         return estimate_time(
             deployment.model,
             rate,
@@ -223,6 +227,18 @@ class Estimator:
 
     def _rate_key(self, plan: ExecutionPlan) -> str:
         return f"{self._device(plan)} {plan.precision} {plan.quantization} {plan.offload}"
+
+
+def without(estimate: TimeEstimate, skipped: tuple[Phase, ...]) -> TimeEstimate:
+    """``estimate`` of a run in which some stages are not needed."""
+    left = tuple(stage for stage in estimate.stages if stage.stage not in skipped)
+    less = sum(stage.seconds for stage in estimate.stages if stage.stage in skipped)
+    total = estimate.total_seconds
+    if not less or total.expected <= less:
+        return estimate
+    share = (total.expected - less) / total.expected
+    bounds = Bounds(total.low * share, total.expected - less, total.high * share)
+    return dataclasses.replace(estimate, total_seconds=bounds, stages=left)
 
 
 def modelled_load_seconds(model: Model) -> float:

@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment
-from wan_tui.core.runtime.estimates import Estimator
+from wan_tui.core.runtime.estimates import Estimator, without
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.observing import LoadStages, PhasePeaks
 from wan_tui.core.runtime.progress import after_phase, after_step
 from wan_tui.core.runtime.state import WorkerStatus
-from wan_tui.core.words import JobFailureReason, LoadState, Phase, Resolution
+from wan_tui.core.words import JobFailureReason, LoadState, Phase, Resolution, UnloadCause
+
+# Failures that may not come again.
+RETRIED = (JobFailureReason.WORKER_DIED, JobFailureReason.OUT_OF_MEMORY, JobFailureReason.INTERNAL)
+PROMPT_REUSED = "the prompt was still encoded from an earlier job: its text encoding was skipped"
 
 
 class WorkerEvents:
@@ -54,12 +58,16 @@ class WorkerEvents:
             case protocol.Memory() if deployment.worker_status is not None:
                 phase = self._queue.get(deployment.running_job).phase if deployment.running_job else Phase.IDLE
                 self._peaks[deployment.name].saw(deployment.running_job, phase, event)
+                # torch's peak begins anew with every phase: the highest since the load is kept here.
+                highest = (
+                    max(event.peak_bytes, deployment.worker_status.device_peak_bytes or 0) if event.peak_bytes else None
+                )
                 deployment.worker_status = dataclasses.replace(
                     deployment.worker_status,
                     resident_memory_bytes=event.resident_bytes,
                     device_allocated_bytes=event.allocated_bytes,
                     device_reserved_bytes=event.reserved_bytes,
-                    device_peak_bytes=event.peak_bytes,
+                    device_peak_bytes=highest,
                 )
             case protocol.Log():
                 self._log(event.level, deployment.name, event.message)
@@ -70,7 +78,9 @@ class WorkerEvents:
         """The worker is gone while a job ran on it."""
         job_id = deployment.running_job
         assert job_id is not None
-        if unloading:
+        if deployment.timed_out:
+            self._timed_out(deployment, job_id)
+        elif unloading:
             self._cancelled(deployment, job_id)
         else:
             self._failed(deployment, job_id, JobFailureReason.WORKER_DIED, ended.description)
@@ -105,11 +115,24 @@ class WorkerEvents:
                 if event.reason is JobFailureReason.OUT_OF_MEMORY:
                     deployment.tallies.out_of_memory[event.phase] += 1
                 self._failed(deployment, job_id, event.reason, event.message)
+            case protocol.JobCancelled() if deployment.timed_out:
+                self._timed_out(deployment, job_id)
             case protocol.JobCancelled():
                 self._cancelled(deployment, job_id)
 
     def _finished(self, deployment: Deployment, job_id: str, event: protocol.JobFinished) -> None:
-        job = self._queue.finish(job_id, observed_seconds=event.seconds, stages=event.stages, output=event.output)
+        job = self._queue.get(job_id)
+        skipped = (Phase.TEXT_ENCODE,) if event.prompt_reused else ()
+        estimate = without(job.estimate, skipped) if job.estimate else None
+        notices = (*job.notices, PROMPT_REUSED) if event.prompt_reused else job.notices
+        job = self._queue.finish(
+            job_id,
+            observed_seconds=event.seconds,
+            stages=event.stages,
+            output=event.output,
+            estimate=estimate,
+            notices=notices,
+        )
         tallies, resolution = deployment.tallies, Resolution.of(job.request.width, job.request.height)
         tallies.jobs_finished += 1
         tallies.video_seconds += event.video_seconds
@@ -118,26 +141,47 @@ class WorkerEvents:
             tallies.stage_seconds[stage.stage].observe(stage.seconds)
         deployment.last_generation_seconds = event.seconds
         beside = ""
-        if job.estimate is not None:
-            estimated = job.estimate.total_seconds.expected
+        if estimate is not None:
+            estimated = estimate.total_seconds.expected
             tallies.estimated_seconds[resolution] += estimated
             tallies.error_ratio.observe(event.seconds / estimated)
             deployment.last_estimated_seconds = estimated
             beside = f" (estimated {estimated:.2f} s)"
-        peaks = self._peaks[deployment.name].of(job_id)
-        self._estimator.observed(deployment, job.request, job.estimate, event.seconds, event.stages, peaks)
+        # torch's own peak of each phase where there is one, else what the heartbeats saw.
+        peaks = {peak.phase: peak.reserved_bytes for peak in event.peaks} or self._peaks[deployment.name].of(job_id)
+        stages = tuple(stage for stage in event.stages if stage.stage not in skipped)
+        self._estimator.observed(deployment, job.request, estimate, event.seconds, stages, peaks, skipped)
         deployment.runs_since_load += 1
         deployment.running_job = None
         self._log("info", deployment.name, f"job {job_id} finished in {event.seconds:.2f} s{beside}: {event.output}")
 
     def _failed(self, deployment: Deployment, job_id: str, reason: JobFailureReason, message: str) -> None:
+        deployment.running_job = None
+        job = self._queue.get(job_id)
+        if reason in RETRIED and job.retried < job.request.retries:
+            number = job.retried + 1
+            notice = f"retry {number} of {job.request.retries} after {reason}: {message}"
+            self._queue.requeue(job_id, notice, retried=number)
+            deployment.tallies.jobs_retried += 1
+            self._log("warning", deployment.name, f"job {job_id}: {notice}")
+            return
         self._queue.fail(job_id, reason, message)
         deployment.tallies.jobs_failed[reason] += 1
-        deployment.running_job = None
         self._log("error", deployment.name, f"job {job_id} failed ({reason}): {message}")
 
+    def _timed_out(self, deployment: Deployment, job_id: str) -> None:
+        limit = self._queue.get(job_id).request.timeout_seconds
+        deployment.timed_out = False
+        self._failed(deployment, job_id, JobFailureReason.TIMEOUT, f"not done within its timeout of {limit:g} s")
+
     def _cancelled(self, deployment: Deployment, job_id: str) -> None:
+        """Because someone wanted it, or because the engine ends: then the next engine may go on with it."""
+        deployment.running_job = None
+        if deployment.state is LoadState.UNLOADING and deployment.unload_cause is UnloadCause.SHUTDOWN:
+            self._queue.interrupt(job_id)
+            deployment.tallies.jobs_interrupted += 1
+            self._log("warning", deployment.name, f"job {job_id} interrupted: the engine ends")
+            return
         self._queue.cancel(job_id)
         deployment.tallies.jobs_cancelled += 1
-        deployment.running_job = None
         self._log("info", deployment.name, f"job {job_id} cancelled")

@@ -14,6 +14,7 @@ from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.validation.deployment import judge_deployment
 from wan_tui.core.validation.environment import installed_libraries, judge_room, runnable_quantizations
 from wan_tui.core.validation.judgement import Judgement
+from wan_tui.core.validation.transformer_file import files_quantization
 
 
 class Judge:
@@ -39,8 +40,9 @@ class Judge:
             own_pids=[deployment.worker.pid] if deployment.worker else [],
             reserved=self._reserved(deployment, others),
             limits=self._settings.limits,
-            profile=self._settings.profile(deployment.settings),
+            profiles=self._settings.known_profiles,
             quantizations=self._quantizations,
+            fixed=files_quantization(deployment.settings.files),
         )
 
     def as_observed(self, deployment: Deployment, answer: Compatibility) -> Compatibility:

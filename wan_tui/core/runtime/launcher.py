@@ -39,6 +39,8 @@ class WorkerExit:
             if -self.returncode == signal.SIGKILL:
                 # It had no time to say anything about it: its last line would only mislead.
                 return f"{how} (by an operator, or by the kernel when memory ran out)"
+            if -self.returncode == signal.SIGBUS:
+                return f"{how}: a checkpoint file was truncated while it was mapped; check it, then load again"
         else:
             how = f"worker ended with status {self.returncode}"
         return f"{how}: {self.stderr[-1]}" if self.stderr else how

@@ -34,6 +34,7 @@ class Loader:
         queue: JobQueue,
         events: WorkerEvents,
         cache: Path,
+        models: Path,
         log: Log,
         next_job: Callable[[Deployment], None],
         changed: Callable[[], None],
@@ -42,7 +43,7 @@ class Loader:
         self._launcher = launcher
         self._queue = queue
         self._events = events
-        self._cache = cache
+        self._cache, self._models = cache, models
         self._log = log
         self._next_job = next_job
         self._changed = changed
@@ -128,7 +129,7 @@ class Loader:
             self._spawn(worker.stop(protocol.Exit(), 0))
             return
         checkpoint = self.checkpoints.get(deployment.name)
-        worker.send(deployment.load_command(self._cache, str(checkpoint) if checkpoint else None))
+        worker.send(deployment.load_command(self._cache, self._models, checkpoint))
 
     def begin_unload(self, deployment: Deployment, cause: UnloadCause) -> None:
         if deployment.state is LoadState.FAILED and deployment.worker is None:

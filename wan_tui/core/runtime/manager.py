@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from wan_tui.core.catalog import Catalogue
@@ -18,6 +18,9 @@ from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.judging import Judge
 from wan_tui.core.runtime.loading import Loader, Log
+from wan_tui.core.runtime.queue_store import QueueStore
+from wan_tui.core.runtime.restoring import restore
+from wan_tui.core.runtime.running import Runner
 from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.runtime.status import deployment_status
 from wan_tui.core.runtime.supervision import Step, decide
@@ -42,14 +45,17 @@ class Manager:
         history: History,
         log: Log,
         changed: Callable[[], None],
+        store: QueueStore | None = None,
     ) -> None:
         self._settings = settings
+        self._store = store
         self._log = log
         self._changed = changed
         self._estimator = Estimator(history)
         self._judge = Judge(settings, self._estimator)
         self.validation_due = asyncio.Event()
-        self.queue = JobQueue(settings.limits.max_queued_jobs)
+        limit = settings.limits.max_queued_jobs
+        self.queue = JobQueue(limit) if store is None else kept_queue(limit, store)
         unassessed = Compatibility(verdict=Verdict.UNKNOWN, reason="the hardware has not been read yet")
         self._deployments = {
             name: Deployment(
@@ -67,10 +73,13 @@ class Manager:
             queue=self.queue,
             events=WorkerEvents(self.queue, self._estimator, log),
             cache=settings.paths.cache,
+            models=settings.paths.models,
             log=log,
             next_job=self._start_next_job,
             changed=changed,
         )
+        paths = settings.paths
+        self._runner = Runner(self.queue, self._estimator, paths.outputs, paths.output_template, self._loader.kill)
 
     def statuses(self) -> tuple[DeploymentStatus, ...]:
         return tuple(
@@ -113,6 +122,15 @@ class Manager:
                 deployment.pinned = True
                 self._loader.begin_load(deployment)
 
+    def resume(self, jobs: Sequence[Job]) -> None:
+        """Take up the jobs of an earlier engine; deployments that have some are loaded."""
+        restore(self.queue, jobs, self._deployments.values(), self._log)
+        for deployment in self._deployments.values():
+            for job in self.queue.queued(deployment.name):
+                self.queue.update(job.id, estimate=self._estimator.estimate(deployment, job.request))
+            if self.queue.queued(deployment.name) and deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
+                self._loader.begin_load(deployment)
+
     async def load(self, name: str) -> None:
         """Want a deployment loaded. Raises UsageError (unknown name) or WanTuiError (it cannot run here)."""
         deployment = self._find(name)
@@ -150,14 +168,16 @@ class Manager:
             self._loader.begin_load(deployment)
         self._start_next_job(deployment)
         self._changed()
+        if self._store is not None:
+            await asyncio.wrap_future(self._store.keep(self.queue.get(job.id)))
         return job.id
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: at once when queued, at the next step when running. Raises UsageError otherwise."""
         job = self.queue.get(job_id)
-        deployment = self._find(job.request.deployment)
         if job.state.ended:
             raise UsageError(f"job {job_id} is already {job.state}")
+        deployment = self._find(job.request.deployment)
         if job.state is JobState.QUEUED:
             self.queue.cancel(job_id)
             deployment.tallies.jobs_cancelled += 1
@@ -201,16 +221,7 @@ class Manager:
             raise WanTuiError(f"{deployment.name} cannot be loaded ({verdict}): {reason}")
 
     def _start_next_job(self, deployment: Deployment) -> None:
-        queued = self.queue.queued(deployment.name)
-        if deployment.state is not LoadState.LOADED or deployment.running_job or not queued or not deployment.worker:
-            return
-        job, now = queued[0], time.time()
-        deployment.running_job = job.id
-        deployment.tallies.queue_seconds.observe(now - job.submitted_at)
-        estimate = self._estimator.estimate(deployment, job.request) or job.estimate
-        end = now + estimate.total_seconds.expected if estimate else None
-        job = self.queue.update(job.id, state=JobState.RUNNING, started_at=now, estimate=estimate, estimated_end_at=end)
-        deployment.worker.send(protocol.Generate(job=job.id, request=job.request, output=str(self._output_of(job))))
+        self._runner.start_next(deployment)
 
     def _supervise(self) -> None:
         """Act on what is silent, stuck, idle or broken; part of every poll."""
@@ -233,8 +244,7 @@ class Manager:
                 case Step.KILL:
                     self._loader.kill(deployment, decision.text)
 
-    def _output_of(self, job: Job) -> Path:
-        if job.request.output is not None:
-            return Path(job.request.output)
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.submitted_at))
-        return self._settings.paths.outputs / f"{stamp}-{job.request.deployment}-{job.id}.mp4"
+
+def kept_queue(limit: int, store: QueueStore) -> JobQueue:
+    """A queue whose every change goes to ``store``."""
+    return JobQueue(limit, changed=store.keep, forgotten=store.forget, last_number=store.highest_number())

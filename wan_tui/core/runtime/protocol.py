@@ -12,9 +12,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wan_tui.core.planning.duration import DeviceRate
-from wan_tui.core.planning.plan import ExecutionPlan, GenerationRequest, StageSeconds
+from wan_tui.core.planning.plan import ExecutionPlan, GenerationRequest, StageSeconds, TimeEstimate
 from wan_tui.core.runtime.state import Preview
-from wan_tui.core.words import Expert, JobFailureReason, LoadFailureReason, Phase
+from wan_tui.core.words import Expert, JobFailureReason, LoadFailureReason, LoraExpert, Phase
 
 # A preview is the largest message by far (48 x 48 pixels, 10 kB); anything near this is a fault.
 MAX_LINE_BYTES = 4 * 2**20
@@ -31,26 +31,44 @@ class ProtocolError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Low-rank weights at ``path``, added to ``expert`` with the factor ``weight``."""
+
+    path: str
+    weight: float = 1.0
+    expert: LoraExpert = LoraExpert.BOTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """Load ``model`` (catalogue id) as ``plan`` says, from ``checkpoint`` (a diffusers folder or a hub repository).
 
-    A pocket model is written into ``cache_directory`` first if it is not there.
+    A pocket model is written into ``cache_directory`` first if it is not there. ``transformer`` and ``transformer_2``
+    are single files (GGUF, safetensors) in the place of the checkpoint's transformers.
     """
 
     model: str
     plan: ExecutionPlan
     checkpoint: str | None
     cache_directory: str
+    transformer: str | None = None
+    transformer_2: str | None = None
+    loras: tuple[Lora, ...] = ()
     type: Literal["load"] = "load"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
-    """Run a normalised request; the MP4 is written to ``output`` and must not exist yet."""
+    """Run a normalised request; the MP4 is written to ``output``, its sidecar beside it, and neither must exist yet.
+
+    ``numbered``: the name may get a number when it is taken, and folders are made. ``estimate`` is for the sidecar.
+    """
 
     job: str
     request: GenerationRequest
     output: str
+    numbered: bool = False
+    estimate: TimeEstimate | None = None
     type: Literal["generate"] = "generate"
 
 
@@ -145,14 +163,28 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhasePeak:
+    """The most that torch held on the device in one phase of a job."""
+
+    phase: Phase
+    allocated_bytes: int
+    reserved_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFinished:
-    """The clip is at ``output``: whole, closed and under its final name."""
+    """The clip is at ``output``: whole, closed and under its final name.
+
+    ``prompt_reused``: the prompt was still encoded from before. ``peaks`` are those of a GPU, exact.
+    """
 
     job: str
     output: str
     seconds: float
     stages: tuple[StageSeconds, ...]
     video_seconds: float
+    prompt_reused: bool = False
+    peaks: tuple[PhasePeak, ...] = ()
     type: Literal["finished"] = "finished"
 
 

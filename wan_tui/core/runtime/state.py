@@ -27,6 +27,7 @@ class Job:
     """One generation from submission to its end.
 
     ``observed_seconds`` and ``stages`` leave out loading and waiting, so they compare with ``estimate``.
+    ``retried`` counts failures after which it was queued again, ``interruptions`` engines that ended under it.
     """
 
     id: str
@@ -47,6 +48,13 @@ class Job:
     failure: JobFailure | None = None
     notices: tuple[str, ...] = ()
     preview: Preview | None = None
+    retried: int = 0
+    interruptions: int = 0
+
+    @property
+    def turn(self) -> tuple[bool, int]:
+        """Sorts waiting jobs: those that had begun before, then by priority; equals stay as they came."""
+        return (not (self.retried or self.interruptions), -self.request.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,8 @@ class DeploymentTotals:
     estimate_error_ratio: Histogram
     stage_seconds: tuple[LabelledHistogram, ...]
     step_seconds: tuple[LabelledHistogram, ...]
+    jobs_retried: int = 0
+    jobs_interrupted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from wan_tui.core.words import Outcome, Phase
 
 
 def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Job | None) -> DeploymentStatus:
-    """Status of ``deployment`` with its waiting jobs (oldest first) and the job that runs on it."""
+    """Status of ``deployment`` with its waiting jobs and the job that runs on it."""
     return DeploymentStatus(
         name=deployment.name,
         model=deployment.model.id,
@@ -30,7 +30,7 @@ def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Jo
         phase=running.phase if running else Phase.IDLE,
         running_job=deployment.running_job,
         queued_jobs=len(queued),
-        oldest_queued_at=queued[0].submitted_at if queued else None,
+        oldest_queued_at=min((job.submitted_at for job in queued), default=None),
         pinned=deployment.pinned,
         idle_unload_at=idle_unload_at(deployment, deployment.vitals, waiting=bool(queued)),
         unreleased_bytes=deployment.unreleased_bytes,

@@ -61,6 +61,8 @@ class Tallies:
     loads: int = 0
     jobs_finished: int = 0
     jobs_cancelled: int = 0
+    jobs_retried: int = 0
+    jobs_interrupted: int = 0
     video_seconds: float = 0.0
     load_failures: dict[str, float] = field(default_factory=lambda: _zeroes(LoadFailureReason))
     unloads: dict[str, float] = field(default_factory=lambda: _zeroes(UnloadCause))
@@ -83,6 +85,8 @@ class Tallies:
             worker_restarts=_labelled(self.worker_restarts),
             jobs_finished=self.jobs_finished,
             jobs_cancelled=self.jobs_cancelled,
+            jobs_retried=self.jobs_retried,
+            jobs_interrupted=self.jobs_interrupted,
             jobs_failed=_labelled(self.jobs_failed),
             out_of_memory=_labelled(self.out_of_memory),
             video_seconds=self.video_seconds,

@@ -28,9 +28,8 @@ async def validate(
     def judge() -> Judgement:
         defaults = deployment.settings.defaults
         of_model = judge_model(deployment.model, name=deployment.name, defaults=defaults, limits=limits)
-        return (
-            of_model + judge_checkpoint(deployment.model, checkpoint) + judge_host(installed_libraries(), driver, host)
-        )
+        of_checkpoint = judge_checkpoint(deployment.model, checkpoint, deployment.settings)
+        return of_model + of_checkpoint + judge_host(installed_libraries(), driver, host)
 
     try:
         validation.judgement = await asyncio.to_thread(judge)

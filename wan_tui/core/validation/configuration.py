@@ -154,9 +154,12 @@ def _problem(data: dict[str, Any], problem: Mapping[str, Any]) -> Problem:
     path = tuple(str(part) for part in problem["loc"] if part != "[key]")
     key = dotted(path)
     if problem["type"] == "extra_forbidden":
-        section = data
+        section: Any = data
         for part in path[:-1]:
-            section = section[part]
+            section = section[int(part)] if isinstance(section, list) else section[part]
+        if "loras" in path:  # of a list: no edit can name its place
+            known = ", ".join(known_keys(list(path[:-1])))
+            return Problem(Kind.UNKNOWN_KEY, key, f"unknown key {key}", f"remove it; known here: {known}")
         return unknown_key(Kind.UNKNOWN_KEY, path, known_keys(list(path[:-1])), section)
     if problem["type"] == "missing":
         return Problem(Kind.MISSING_KEY, key, f"{key} is missing")
@@ -180,10 +183,22 @@ def _circumstances(file: Path, settings: dict[str, Any]) -> Iterator[Finding]:
     tables = {name: table for name, table in _table(settings, "deployments").items() if isinstance(table, dict)}
     yield from _shared(file, tables)
     for name, table in tables.items():
-        checkpoint = table.get("checkpoint")
-        if isinstance(checkpoint, str) and not _exists(checkpoint):
-            key = dotted(("deployments", name, "checkpoint"))
-            yield finding("WAN112", _where(file, key), f"{shown(checkpoint)} does not exist")
+        for part, named in _named_files(table):
+            if not _exists(named):
+                key = dotted(("deployments", name, *part))
+                fix = None if part == ("checkpoint",) else "correct the path"
+                yield finding("WAN112", _where(file, key), f"{shown(named)} does not exist", fix)
+
+
+def _named_files(table: dict[str, Any]) -> Iterator[tuple[tuple[object, ...], str]]:
+    """Keys and values of a deployment that name a file or folder with weights."""
+    for key in ("checkpoint", "transformer", "transformer_2"):
+        if isinstance(table.get(key), str):
+            yield (key,), table[key]
+    loras = table.get("loras")
+    for number, lora in enumerate(loras if isinstance(loras, list) else ()):
+        if isinstance(lora, dict) and isinstance(lora.get("path"), str):
+            yield ("loras", number, "path"), lora["path"]
 
 
 def _shared(file: Path, tables: dict[str, dict[str, Any]]) -> Iterator[Finding]:
@@ -194,7 +209,8 @@ def _shared(file: Path, tables: dict[str, dict[str, Any]]) -> Iterator[Finding]:
         values = (table.get("profile", "auto"), table.get("device", "auto"), table.get("checkpoint", ""))
         model = _model_id(table.get("model"))
         if model is not None and all(isinstance(value, str) for value in values):
-            same = equal.setdefault((model, *values), name)
+            named = sorted(f"{'.'.join(map(str, part))} {path}" for part, path in _named_files(table))
+            same = equal.setdefault((model, *values, *named), name)
             if same != name:
                 yield finding("WAN109", where, f"equal to deployment {dotted([same])}: {model} twice")
         device = table.get("device")

@@ -23,6 +23,7 @@ from wan_tui.core.validation.recognise import guess_model
 from wan_tui.core.validation.report import Kind, Report, Subject
 from wan_tui.core.validation.rulebook.rules import Group
 from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
+from wan_tui.core.validation.transformer_file import files_quantization
 
 
 def inspect(config: Path | None, targets: tuple[str, ...] = (), *, hardware: bool = False) -> Report:
@@ -144,7 +145,7 @@ class _Inspection:
         return Subject(
             kind=Kind.DEPLOYMENT,
             name=name,
-            judgement=judgement + found + self._checkpoint(model, folder),
+            judgement=judgement + found + judge_checkpoint(model, folder, settings),
             place=None if folder is None else str(folder),
             compatibility=compatibility,
         )
@@ -159,8 +160,9 @@ class _Inspection:
             hardware,
             host,
             limits=self._settings.limits,
-            profile=self._settings.profile(settings),
+            profiles=self._settings.known_profiles,
             quantizations=runnable_quantizations(installed_libraries()),
+            fixed=files_quantization(settings.files),
         )
         wanted = settings.wanted_loaded or where.startswith("model")
         return found, judge_deployment(where, model, found, folder, wanted_loaded=wanted) + judge_room(

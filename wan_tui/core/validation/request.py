@@ -1,6 +1,7 @@
 """What a model can do with a request: round what can be rounded, refuse the rest."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from wan_tui.core.words import Severity
 
 MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
+MAX_PRIORITY = 100
+MAX_RETRIES = 10
 
 
 def normalise(
@@ -67,6 +70,17 @@ def _findings(request: GenerationRequest, model: Model, limits: LimitSettings) -
         yield broken("WAN211", f"image {request.image}: {model.id} takes only text; leave the image out")
     elif not _is_file(request.image):
         yield broken("WAN212", f"image {request.image}: no such file")
+    for message in _policy(request):
+        yield broken("WAN214", message)
+
+
+def _policy(request: GenerationRequest) -> Iterator[str]:
+    if not -MAX_PRIORITY <= request.priority <= MAX_PRIORITY:
+        yield f"priority {request.priority}: must be between {-MAX_PRIORITY} and {MAX_PRIORITY}"
+    if request.timeout_seconds is not None and not 0 < request.timeout_seconds < math.inf:  # also refuses nan
+        yield f"timeout_seconds {request.timeout_seconds}: must be more than 0"
+    if not 0 <= request.retries <= MAX_RETRIES:
+        yield f"retries {request.retries}: must be between 0 and {MAX_RETRIES}"
 
 
 def _shape(request: GenerationRequest, model: Model, limits: LimitSettings) -> Iterator[Finding]:
@@ -111,8 +125,9 @@ def check_output(path: Path) -> None:
     """Raises WanTuiError when a video cannot be written to ``path``, before anything is computed for it."""
     folder = path.parent
     try:
-        if path.exists():
-            raise WanTuiError(f"output {path} exists and is never overwritten: choose another name or remove it")
+        for taken in (path, path.with_suffix(".json")):
+            if taken.exists():
+                raise WanTuiError(f"output {taken} exists and is never overwritten: choose another name or remove it")
         if not folder.is_dir():
             raise WanTuiError(f"output {path}: the directory {folder} does not exist; create it first")
         # Permission bits do not tell everything (root, read-only mounts, quotas, /proc): try it under a name as long.

@@ -1,14 +1,16 @@
 """What is judged by which rules: a model, a deployment."""
 
+import dataclasses
 from pathlib import Path
 
 from wan_tui.core.catalog import Model
-from wan_tui.core.config.settings import LimitSettings, RequestDefaults
+from wan_tui.core.config.settings import DeploymentSettings, LimitSettings, RequestDefaults
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.plan import Clip, GenerationRequest
 from wan_tui.core.validation import checkpoint as checkpoint_folder
 from wan_tui.core.validation import hashes, transformer_file
 from wan_tui.core.validation.catalogue import catalogue_findings
+from wan_tui.core.validation.findings import worst_first
 from wan_tui.core.validation.judgement import Judgement, codes_of, judged, not_judged
 from wan_tui.core.validation.request import request_findings
 from wan_tui.core.validation.rulebook.rules import Group
@@ -31,8 +33,30 @@ def judge_model(
     return judged(Group.CATALOGUE, catalogue_findings(model)) + _judge_defaults(name or model.id, model, clip, limits)
 
 
-def judge_checkpoint(model: Model, checkpoint: Path | None) -> Judgement:
-    """Folder or transformer file ``checkpoint`` of ``model``; reads headers only."""
+def judge_checkpoint(model: Model, checkpoint: Path | None, deployment: DeploymentSettings | None = None) -> Judgement:
+    """Folder or transformer file ``checkpoint`` of ``model``; reads headers only.
+
+    The single files that ``deployment`` names are judged too, and the transformers that they replace are not.
+    """
+    files = {role: file for role, file in deployment.files.items() if file is not None} if deployment else {}
+    if not files:
+        return _judge_checkpoint(model, checkpoint)
+    found = _judge_checkpoint(model, checkpoint)
+    findings = [finding for finding in found.findings if finding.where.partition("/")[0] not in files]
+    codes, skipped = {*found.codes, *transformer_file.CODES}, dict(found.skipped)
+    for role, file in files.items():
+        # Which expert it is for, the configuration says.
+        judged_file = transformer_file.check_transformer_file(file, model)
+        findings += [
+            dataclasses.replace(one, where=f"{role} {one.where}") for one in judged_file if one.code != "WAN426"
+        ]
+    for code in transformer_file.CODES:
+        skipped.pop(code, None)
+    skipped["WAN426"] = "the configuration says which file is which expert's"
+    return Judgement(tuple(sorted(codes)), worst_first(findings), skipped)
+
+
+def _judge_checkpoint(model: Model, checkpoint: Path | None) -> Judgement:
     if checkpoint is None and model.weights == "pocket":
         return not_judged(Group.CHECKPOINT, "built in: there is no checkpoint")
     if checkpoint is None:

@@ -4,6 +4,8 @@ Such files are safetensors or GGUF, with the tensor names of diffusers or of the
 No weight is read, and no content of a file raises: it becomes a finding.
 """
 
+import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from wan_tui.core.validation.gguf_header import read_gguf_header
 from wan_tui.core.validation.rulebook import finding
 from wan_tui.core.validation.safetensors_header import Fault, Tensor, clip, read_header, show
 from wan_tui.core.validation.tensor_comparison import PICKLES, check_dtypes, compare_tensors, some
+from wan_tui.core.words import Quantization
 
 # The rules that speak of a single file; the others of the group are of folders and of checksums.
 CODES = (
@@ -32,6 +35,11 @@ _SCALES = {"scale_weight", "scale_input", "weight_scale", "input_scale", "scaled
 _UNQUANTISED = {"F32", "F16"}
 _WIDENED = {
     *("BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS"),
+}
+_QUANTIZATIONS = {
+    **{"Q8_0": Quantization.Q8_0, "Q6_K": Quantization.Q6_K, "Q2_K": Quantization.Q2_K, "Q3_K": Quantization.Q3_K_M},
+    **dict.fromkeys(("Q5_K", "Q5_0", "Q5_1"), Quantization.Q5_K_M),
+    **dict.fromkeys(("Q4_K", "Q4_0", "Q4_1", "IQ4_NL", "IQ4_XS"), Quantization.Q4_K_M),
 }
 # Modules that diffusers widens on loading, since it keeps them in fp32.
 _KEPT_IN_FP32 = {"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"}
@@ -93,6 +101,36 @@ def check_transformer_file(path: Path, model: Model) -> tuple[Finding, ...]:
         message = f"holds one transformer; whether the high-noise or the low-noise one of {model.id} it does not say"
         findings.append(finding("WAN426", where, message))
     return worst_first(findings)
+
+
+def stored_quantization(path: Path) -> Quantization | None:
+    """How most of the weights of a GGUF file are stored; None for a file of another kind, or that cannot be read.
+
+    Mixed files go by the most frequent of their types: ``q4_k_m`` is mostly Q4_K, with some Q6_K.
+    """
+    if path.suffix.casefold() != ".gguf":
+        return None
+    try:
+        facts = path.stat()
+        return _stored_quantization(path, facts.st_size, facts.st_mtime_ns)
+    except (Fault, OSError):
+        return None
+
+
+def files_quantization(files: Mapping[str, Path | None]) -> Quantization | None:
+    """What a plan for ``files`` (by role) has to take: of two kinds the one that needs more memory."""
+    found = {kind for file in files.values() if file is not None and (kind := stored_quantization(file)) is not None}
+    return min(found, key=list(Quantization).index, default=None)
+
+
+@functools.lru_cache(maxsize=64)
+def _stored_quantization(path: Path, _size: int, _mtime_ns: int) -> Quantization:
+    values: dict[Quantization, int] = {}
+    for tensor in read_transformer(path).tensors.values():
+        if len(tensor.shape) == 2:
+            kind = _QUANTIZATIONS.get(tensor.dtype, Quantization.NONE)
+            values[kind] = values.get(kind, 0) + math.prod(tensor.shape)
+    return max(values, key=lambda kind: values[kind], default=Quantization.NONE)
 
 
 def _file(tensors: Mapping[str, Tensor], *, gguf: bool, architecture: str | None = None) -> TransformerFile:

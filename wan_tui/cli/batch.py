@@ -1,0 +1,194 @@
+"""``wan-tui generate DEPLOYMENT --batch jobs.jsonl``: many generations, all checked before the first is queued."""
+
+import dataclasses
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wan_tui.agent.client import Client
+from wan_tui.cli.engine import first_snapshot, with_engine
+from wan_tui.cli.generate import Wishes
+from wan_tui.cli.progress import Narrator
+from wan_tui.core.catalog import Model, load_catalogue
+from wan_tui.core.config import Settings, load_settings
+from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
+from wan_tui.core.planning.clip import default_clip
+from wan_tui.core.planning.plan import Clip, GenerationRequest
+from wan_tui.core.runtime.state import Job
+from wan_tui.core.units import format_seconds
+from wan_tui.core.validation.request import check_output, normalise
+from wan_tui.core.words import JobState
+
+
+class BatchLine(BaseModel):
+    """One line: what a request can say, its deployment apart. What is left out is the deployment's default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    prompt: str
+    negative_prompt: str = ""
+    image: str | None = None
+    output: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    priority: int = 0
+    timeout_seconds: float | None = None
+    retries: int = 0
+    requeue: bool = True
+
+    def request(self, deployment: str, clip: Clip) -> GenerationRequest:
+        """With the defaults of the deployment; relative paths are those of the working directory."""
+        values: dict[str, Any] = dataclasses.asdict(clip)
+        values |= {name: value for name, value in self.model_dump().items() if value is not None}
+        for name in ("image", "output"):
+            if values.get(name) is not None:
+                values[name] = str(Path(values[name]).absolute())
+        return GenerationRequest(deployment=deployment, **values)
+
+
+def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json: bool) -> int:
+    """Run every line of ``file``; status 1 when any does not finish. Raises WanTuiError.
+
+    With a wrong line nothing is queued: every one that is wrong is told, and the status is 2.
+    """
+    settings = load_settings(config)
+    wanted = settings.deployment(deployment)
+    model = load_catalogue().find(wanted.model)
+    requests, problems = read_batch(file, deployment, model, default_clip(model, wanted.defaults), settings)
+    if problems:
+        sys.stderr.writelines(f"wan-tui: {problem}\n" for problem in problems)
+        return UsageError.exit_status
+    began = time.monotonic()
+
+    def tell(number: int, job: Job) -> None:
+        _tell(number, job, as_json=as_json)
+
+    jobs = with_engine(settings, lambda client: _run(client, deployment, requests, tell))
+    counts = Counter(job.state for job in jobs)
+    states = ", ".join(f"{counts[state]} {state}" for state in JobState if counts[state])
+    number = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    sys.stderr.write(f"{number}: {states}, in {format_seconds(time.monotonic() - began)}\n")
+    return 0 if counts[JobState.FINISHED] == len(jobs) else 1
+
+
+def only_the_deployment(wishes: Wishes) -> str:
+    """The deployment of a batch; its lines say all the rest. Raises UsageError when the command line says more."""
+    more = [name for name, value in dataclasses.asdict(wishes).items() if value is not None and name != "deployment"]
+    if more:
+        option = {"timeout_seconds": "timeout", "repeat": "from"}.get(more[0], more[0]).replace("_", "-")
+        raise UsageError(f"with --batch every line says what to generate: leave --{option} out")
+    if wishes.deployment is None:
+        raise UsageError("say with which deployment: wan-tui generate DEPLOYMENT --batch FILE.jsonl")
+    return wishes.deployment
+
+
+def read_batch(
+    file: Path, deployment: str, model: Model, clip: Clip, settings: Settings
+) -> tuple[dict[int, GenerationRequest], list[str]]:
+    """Requests by the number of their line, and what is wrong, a line each. Raises UsageError for an unusable file."""
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"batch file {file}: {error.strerror}") from None
+    requests: dict[int, GenerationRequest] = {}
+    problems: list[str] = []
+    outputs: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            request = BatchLine.model_validate_json(line).request(deployment, clip)
+            normalise(request, model, settings.limits)
+            if request.output is not None:
+                check_output(Path(request.output))
+                if (other := outputs.setdefault(request.output, number)) != number:
+                    raise UsageError(f"output {request.output}: line {other} writes it; choose another name")
+        except ValidationError as error:
+            problems += [f"{file}:{number}: {problem}" for problem in _problems(error)]
+        except WanTuiError as error:
+            problems.append(f"{file}:{number}: {error}")
+        else:
+            requests[number] = request
+    if not requests and not problems:
+        raise UsageError(f"{file}: no jobs in it; write one JSON object a line")
+    if len(requests) > settings.limits.max_queued_jobs:
+        most = settings.limits.max_queued_jobs
+        raise UsageError(f"{file}: {len(requests)} jobs, and the queue takes {most} (limits.max_queued_jobs)")
+    return requests, problems
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    problem = error.errors()[0]
+    rest = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    key = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "json_invalid" | "model_type":
+            yield f"not a JSON object: {problem['msg']}"
+        case "extra_forbidden":
+            yield f"{unknown_name('key', key, BatchLine.model_fields)}{rest}"
+        case "missing":
+            yield f"{key}: missing; add it{rest}"
+        case _:
+            yield f"{key} = {problem['input']!r}: {problem['msg']}{rest}"
+
+
+async def _run(
+    client: Client, deployment: str, requests: dict[int, GenerationRequest], tell: Callable[[int, Job], None]
+) -> list[Job]:
+    await first_snapshot(client)
+    waiting = await _queue(client, requests)
+    ended: list[Job] = []
+    narrator = Narrator(sys.stderr)
+    async for snapshot in client.snapshots():
+        status = snapshot.deployment(deployment)
+        for job_id, number in list(waiting.items()):
+            job = snapshot.job(job_id)
+            if job is None or status is None:
+                raise WanTuiError(f"job {job_id} (line {number}) is no longer known to the engine")
+            if job.state is JobState.RUNNING or job_id == next(iter(waiting)):
+                narrator.tell(job, status)
+            if job.state.ended:
+                narrator.close()
+                del waiting[job_id]
+                ended.append(job)
+                tell(number, job)
+        if not waiting:
+            await client.unload(deployment)
+            return ended
+    raise WanTuiError("the engine ended before the jobs did")
+
+
+async def _queue(client: Client, requests: dict[int, GenerationRequest]) -> dict[str, int]:
+    """All of them or none. Line numbers by the ids of their jobs."""
+    queued: dict[str, int] = {}
+    try:
+        for number, request in requests.items():
+            queued[await client.generate(request)] = number
+    except WanTuiError:
+        for job_id in queued:
+            await client.cancel(job_id)
+        raise
+    return queued
+
+
+def _tell(number: int, job: Job, *, as_json: bool) -> None:
+    if as_json:
+        record = {"line": number, **dataclasses.asdict(dataclasses.replace(job, preview=None))}
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+    elif job.state is JobState.FINISHED:
+        print(job.output, flush=True)
+    if job.state is not JobState.FINISHED:
+        why = f"failed ({job.failure.reason}): {job.failure.message}" if job.failure else f"was {job.state}"
+        sys.stderr.write(f"line {number}: the generation {why}\n")
