@@ -8,6 +8,7 @@ from wan_tui.core.snapshot import Snapshot
 
 def host_families(snapshot: Snapshot) -> Families:
     yield from _software(snapshot)
+    yield from _configuration(snapshot)
     yield from _host(snapshot)
     yield from _catalogue(snapshot)
     yield from _pollers(snapshot)
@@ -36,6 +37,21 @@ def _software(snapshot: Snapshot) -> Families:
         "Libraries that the running workers report, one series per distinct set; the value is always 1.",
         ("torch_version", "diffusers_version", "transformers_version", "cuda_version"),
         [(versions, 1) for versions in sorted(runtimes)],
+    )
+
+
+def _configuration(snapshot: Snapshot) -> Families:
+    yield from gauge(
+        "wantui_config_last_reload_successful",
+        "1 when the configuration was last read without a mistake; 0 while an older one applies because of one.",
+        (),
+        [((), float(snapshot.config.last_reload_successful))],
+    )
+    yield from gauge(
+        "wantui_config_last_reload_success_timestamp_seconds",
+        "Unix time at which the configuration that applies was read.",
+        (),
+        [((), snapshot.config.last_success_at)],
     )
 
 

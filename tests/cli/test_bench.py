@@ -106,6 +106,7 @@ def test_every_clip_under_every_plan_estimated_and_observed(grid: Path, file: Pa
     assert "\033" not in run.stdout
 
 
+@pytest.mark.slow
 def test_what_is_in_the_report_is_not_made_again(one_run: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("bench", "i2v-pocket", "--weights", "pocket", "--steps", "1", "--report", str(file))
     run = wan_tui(*arguments, "--grid", str(one_run), "--json")
@@ -126,6 +127,7 @@ def test_what_is_in_the_report_is_not_made_again(one_run: Path, file: Path, caps
     assert len(known(file).runs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_in_the_middle_it_loses_nothing(file: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "wan_tui", "bench", "t2v-pocket", "--report", str(file)]
@@ -146,6 +148,7 @@ def test_killed_in_the_middle_it_loses_nothing(file: Path, number: signal.Signal
     assert not alive, "the worker ends with the command"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_run(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

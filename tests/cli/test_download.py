@@ -70,6 +70,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: FakeHub, large
     assert (tmp_path / "here" / "tokenizer" / large.name).read_bytes() == large.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_try_fetches_only_what_the_first_had_not_finished(hub: FakeHub, large: Path, tmp_path: Path) -> None:
     hub.cut, hub.goes_away = 13 << 20, True
     with pytest.raises(WanTuiError, match=r"small not downloaded: .*goes on where it stopped"):

@@ -22,6 +22,10 @@ class Terminal:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
+    def ask(self, variable: str) -> str:
+        """A variable of tmux."""
+        return self._tmux("display-message", "-p", variable).strip()
+
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-l", text)
 

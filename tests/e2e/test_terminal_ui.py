@@ -34,11 +34,15 @@ def terminal(home: Path, port: int) -> Iterator[Terminal]:
     (home / "test.toml").write_text(
         f'[exporter]\nport = {port}\n[deployments.pocket]\nmodel = "t2v-pocket"\nprofile = "cpu"\n'
     )
-    names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "OMP_NUM_THREADS")
-    environment = {name: os.environ[name] for name in names} | {"WANTUI_CONFIG": str(home / "test.toml")}
-    window = Terminal(f"{sys.executable} -m wan_tui", environment)
+    window = open_terminal(home)
     yield window
     window.close()
+
+
+def open_terminal(home: Path, *options: str) -> Terminal:
+    names = ("HOME", "OMP_NUM_THREADS", *(name for name in os.environ if name.startswith("XDG_")))
+    environment = {name: os.environ[name] for name in names} | {"WANTUI_CONFIG": str(home / "test.toml")}
+    return Terminal(" ".join([sys.executable, "-m", "wan_tui", *options]), environment)
 
 
 def metric(port: int, series: str) -> float | None:
@@ -114,13 +118,57 @@ def test_a_killed_worker_is_told_and_everything_else_goes_on(terminal: Terminal,
     terminal.wait_for("exit-status=0")
 
 
-def test_closing_the_terminal_ends_the_program_and_its_worker(terminal: Terminal, home: Path) -> None:
-    terminal.wait_for("pocket")
-    terminal.press("l")
-    terminal.wait_for("● loaded")
+def test_embedded_closing_the_terminal_ends_the_program_and_its_worker(terminal: Terminal, home: Path) -> None:
+    embedded = open_terminal(home, "--embedded")
+    embedded.wait_for("pocket")
+    embedded.press("l")
+    embedded.wait_for("● loaded")
     assert workers(home)
-    terminal.close()
+    embedded.close()
     deadline = time.monotonic() + 10
     while workers(home) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not workers(home)
+
+
+def program_in(window: Terminal) -> psutil.Process:
+    """wan-tui itself, a child of the shell of the terminal."""
+    shell = psutil.Process(int(window.ask("#{pane_pid}")))
+    (program,) = [child for child in shell.children() if "wan_tui" in child.cmdline()]
+    return program
+
+
+def test_a_job_outlives_its_terminal_and_the_next_one_shows_it(terminal: Terminal, home: Path) -> None:
+    terminal.wait_for("pocket")
+    terminal.press("g")
+    terminal.wait_for("NEW JOB")
+    terminal.type("a job that outlives its terminal")
+    terminal.press("Tab", "Tab", "Tab", "Tab", "Tab", "C-a", "C-k")
+    terminal.type("600")
+    terminal.press("Enter")
+    terminal.wait_for(lambda screen: re.search(r"\d+/600", screen))
+    program = program_in(terminal)
+    shell = program.parent()
+    assert shell is not None
+    shell.send_signal(signal.SIGHUP)  # as sshd does when the line is gone
+    shell.kill()
+    with contextlib.suppress(psutil.Error):
+        program.kill()
+    terminal.close()
+    (worker,) = workers(home)
+
+    again = open_terminal(home)
+    again.wait_for("pocket")
+    again.press("2")
+    done = again.wait_for("finished")
+    assert "600" in done
+    assert workers(home) == [worker], "it never stopped"
+    (video,) = (home / "data" / "wan-tui" / "outputs").glob("*.mp4")
+    assert read_mp4(video).metadata["prompt"] == "a job that outlives its terminal"
+
+    (agent,) = [parent for parent in [worker.parent()] if parent]
+    agent.kill()
+    again.wait_for("agent gone, reconnecting")
+    again.press("q")
+    again.wait_for("exit-status=0")
+    again.close()

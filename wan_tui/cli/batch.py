@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wan_tui.agent.client import Client
-from wan_tui.cli.engine import first_snapshot, with_engine
+from wan_tui.cli.attach import Where, run_on
+from wan_tui.cli.engine import first_snapshot
 from wan_tui.cli.generate import Wishes
 from wan_tui.cli.progress import Narrator
 from wan_tui.core.catalog import Model, load_catalogue
@@ -56,7 +57,7 @@ class BatchLine(BaseModel):
         return GenerationRequest(deployment=deployment, **values)
 
 
-def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json: bool) -> int:
+def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json: bool, where: Where) -> int:
     """Run every line of ``file``; status 1 when any does not finish. Raises WanTuiError.
 
     With a wrong line nothing is queued: every one that is wrong is told, and the status is 2.
@@ -73,7 +74,7 @@ def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json:
     def tell(number: int, job: Job) -> None:
         _tell(number, job, as_json=as_json)
 
-    jobs = with_engine(settings, lambda client: _run(client, deployment, requests, tell))
+    jobs = run_on(where, config, lambda client: _run(client, deployment, requests, tell, unload=where.embedded))
     counts = Counter(job.state for job in jobs)
     states = ", ".join(f"{counts[state]} {state}" for state in JobState if counts[state])
     number = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
@@ -145,7 +146,12 @@ def _problems(error: ValidationError) -> Iterator[str]:
 
 
 async def _run(
-    client: Client, deployment: str, requests: dict[int, GenerationRequest], tell: Callable[[int, Job], None]
+    client: Client,
+    deployment: str,
+    requests: dict[int, GenerationRequest],
+    tell: Callable[[int, Job], None],
+    *,
+    unload: bool,
 ) -> list[Job]:
     await first_snapshot(client)
     waiting = await _queue(client, requests)
@@ -165,7 +171,8 @@ async def _run(
                 ended.append(job)
                 tell(number, job)
         if not waiting:
-            await client.unload(deployment)
+            if unload:
+                await client.unload(deployment)
             return ended
     raise WanTuiError("the engine ended before the jobs did")
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from wan_tui import __version__
+from wan_tui.cli.agent import agent_app
+from wan_tui.cli.attach import Where
 from wan_tui.cli.calibration import calibration_app
 from wan_tui.cli.config import config_app
 
@@ -22,6 +24,7 @@ app = typer.Typer(
 
 app.add_typer(config_app, name="config")
 app.add_typer(calibration_app, name="calibration")
+app.add_typer(agent_app, name="agent")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -48,6 +51,11 @@ def _config(context: typer.Context) -> Path | None:
     return config
 
 
+def _where(context: typer.Context) -> Where:
+    where: Where = context.meta["wan_tui.where"]
+    return where
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"wan-tui {__version__}")
@@ -61,16 +69,27 @@ def screens(
         Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (default: wan-tui.toml).")
     ] = None,
     mouse: Annotated[bool, typer.Option("--mouse", help="Let the terminal UI use the mouse.")] = False,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Run the engine in this process: everything ends with it.")
+    ] = False,
+    host: Annotated[
+        str | None, typer.Option(metavar="USER@HOST", help="Attach to the agent of another host, through ssh.")
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Control socket of the agent (default: $WANTUI_AGENT_SOCKET or the usual)."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> int | None:
     context.obj = config
+    context.meta["wan_tui.where"] = where = Where(embedded=embedded, host=host, socket=socket)
     if context.invoked_subcommand is not None:
         return None
     from wan_tui.cli.screens import open_screens
 
-    return open_screens(config, mouse=mouse)
+    return open_screens(config, mouse=mouse, where=where)
 
 
 @app.command()
@@ -78,7 +97,7 @@ def status(context: typer.Context, as_json: Json = False) -> int:
     """Show devices, deployments and verdicts once."""
     from wan_tui.cli.status import print_status
 
-    return print_status(_config(context), as_json=as_json)
+    return print_status(_config(context), as_json=as_json, where=_where(context))
 
 
 @app.command()
@@ -212,7 +231,7 @@ def download(
     to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where (default: the models directory).")] = None,
     as_json: Json = False,
 ) -> int:
-    """Download a published checkpoint, going on where an earlier try stopped, and verify it; status 1 when it failed."""
+    """Download a published checkpoint, finishing an earlier try, and verify it; status 1 when it failed."""
     from wan_tui.cli.download import download_model
 
     return download_model(model, _config(context), revision=revision, to=to, as_json=as_json)
@@ -304,7 +323,7 @@ def generate(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Load a deployment, generate one video with it (or many), unload it."""
+    """Generate one video, or many, with a deployment; it is loaded for that, and unloaded when it is idle."""
     from wan_tui.cli.generate import Wishes, generate_video
 
     wishes = Wishes(
@@ -327,10 +346,11 @@ def generate(
         repeat=repeat,
     )
     if batch is None:
-        return generate_video(_config(context), wishes, as_json=as_json)
+        return generate_video(_config(context), wishes, as_json=as_json, where=_where(context))
     from wan_tui.cli.batch import generate_batch, only_the_deployment
 
-    return generate_batch(_config(context), only_the_deployment(wishes), batch, as_json=as_json)
+    deployment = only_the_deployment(wishes)
+    return generate_batch(_config(context), deployment, batch, as_json=as_json, where=_where(context))
 
 
 @app.command()

@@ -1,23 +1,28 @@
 """``wan-tui generate``."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wan_tui.agent.client import Client
-from wan_tui.cli.engine import first_snapshot, with_engine
+from wan_tui.cli.attach import Where, run_on
+from wan_tui.cli.engine import first_snapshot
 from wan_tui.cli.progress import Narrator
 from wan_tui.cli.repeat import recorded_request, tell_difference
 from wan_tui.core.catalog import load_catalogue
-from wan_tui.core.config import load_settings
-from wan_tui.core.errors import UsageError, WanTuiError
+from wan_tui.core.config import Settings, load_settings
+from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.plan import Clip, GenerationRequest
+from wan_tui.core.runtime.outputs import Recorded
 from wan_tui.core.runtime.state import Job
+from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import format_seconds
 from wan_tui.core.words import JobState
 
@@ -45,21 +50,31 @@ class Wishes:
     repeat: Path | None = None
 
 
-def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for, of which model, and the run that it repeats, if any."""
+
+    request: GenerationRequest
+    model: str
+    recorded: Recorded | None = None
+
+
+# Model and default clip of a deployment; raises UsageError for an unknown one.
+Lookup = Callable[[str], tuple[str, Clip]]
+
+
+def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool, where: Where) -> int:
     """Run one generation; prints the file's path (or the job as JSON). Raises WanTuiError."""
-    settings = load_settings(config)
-    recorded = None
-    if wishes.repeat is not None:
-        request, recorded = recorded_request(wishes.repeat)
-        request = dataclasses.replace(request, **_given(wishes))
-        model = settings.deployment(request.deployment).model
-    elif wishes.deployment is None:
-        raise UsageError("say with which deployment: wan-tui generate DEPLOYMENT --prompt TEXT")
-    else:
-        deployment = settings.deployment(wishes.deployment)
-        model = deployment.model
-        request = to_request(wishes, default_clip(load_catalogue().find(model), deployment.defaults))
-    job = with_engine(settings, lambda client: _run(client, request))
+    # What is wrong is told before an agent is started; one that runs knows its deployments better.
+    prepared = None if where.agent_is_there else to_order(wishes, _configured(load_settings(config)))
+
+    async def work(client: Client) -> tuple[Order, Job]:
+        snapshot = await first_snapshot(client)
+        order = prepared or to_order(wishes, _offered(snapshot))
+        return order, await _run(client, order.request, embedded=where.embedded)
+
+    order, job = run_on(where, config, work)
+    model, recorded = order.model, order.recorded
     if as_json:
         print(json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)), indent=2, ensure_ascii=False))
     elif job.state is JobState.FINISHED:
@@ -72,6 +87,36 @@ def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool) -> int
     estimated = f", estimated {format_seconds(job.estimate.total_seconds.expected)}" if job.estimate else ""
     sys.stderr.write(f"generated in {format_seconds(job.observed_seconds)}{estimated}\n")
     return 0
+
+
+def to_order(wishes: Wishes, lookup: Lookup) -> Order:
+    """Raises UsageError for what cannot be meant."""
+    if wishes.repeat is not None:
+        request, recorded = recorded_request(wishes.repeat)
+        request = dataclasses.replace(request, **_given(wishes))
+        return Order(request, lookup(request.deployment)[0], recorded)
+    if wishes.deployment is None:
+        raise UsageError("say with which deployment: wan-tui generate DEPLOYMENT --prompt TEXT")
+    model, clip = lookup(wishes.deployment)
+    return Order(to_request(wishes, clip), model)
+
+
+def _configured(settings: Settings) -> Lookup:
+    def lookup(name: str) -> tuple[str, Clip]:
+        deployment = settings.deployment(name)
+        return deployment.model, default_clip(load_catalogue().find(deployment.model), deployment.defaults)
+
+    return lookup
+
+
+def _offered(snapshot: Snapshot) -> Lookup:
+    def lookup(name: str) -> tuple[str, Clip]:
+        deployment = snapshot.deployment(name)
+        if deployment is None:
+            raise unknown_name("deployment", name, [known.name for known in snapshot.deployments])
+        return deployment.model, deployment.defaults
+
+    return lookup
 
 
 def to_request(wishes: Wishes, clip: Clip) -> GenerationRequest:
@@ -121,8 +166,7 @@ def _encodable(text: str, where: str) -> str:
     return text
 
 
-async def _run(client: Client, request: GenerationRequest) -> Job:
-    await first_snapshot(client)
+async def _run(client: Client, request: GenerationRequest, *, embedded: bool) -> Job:
     job_id = await client.generate(request)
     narrator = Narrator(sys.stderr)
     try:
@@ -133,9 +177,15 @@ async def _run(client: Client, request: GenerationRequest) -> Job:
             narrator.tell(job, deployment)
             if job.state.ended:
                 narrator.close()
-                await client.unload(request.deployment)
+                if embedded:
+                    await client.unload(request.deployment)
                 return job
     except asyncio.CancelledError:
         narrator.close()
+        if not embedded:  # Ctrl-C means the job; a lost terminal does not come here
+            with contextlib.suppress(WanTuiError, TimeoutError):
+                async with asyncio.timeout(5):
+                    await client.cancel(job_id)
+                sys.stderr.write(f"job {job_id} cancelled\n")
         raise
     raise WanTuiError("the engine ended before the job did")

@@ -1,4 +1,4 @@
-"""The terminal UI on an engine in this process, with its metrics on loopback."""
+"""The terminal UI: on the agent, or on an engine in this process with its metrics on loopback."""
 
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -6,26 +6,37 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wan_tui.agent.embedded import EmbeddedClient
+from wan_tui.cli.attach import AgentSource, Where, tunnel
 
 if TYPE_CHECKING:
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
 
 
-def open_screens(config: Path | None = None, *, mouse: bool = False) -> int:
-    """Open the terminal UI. Without a terminal the plain status is printed instead. Raises WanTuiError."""
+def open_screens(config: Path | None = None, *, mouse: bool = False, where: Where | None = None) -> int:
+    """Open the terminal UI on the agent, started if need be, or embedded. Raises WanTuiError.
+
+    Without a terminal the plain status is printed instead.
+    """
     from wan_tui.ui.app import run, terminal_problem
 
+    where = where or Where()
     problem = terminal_problem()
     if problem is not None:
         from wan_tui.cli.status import print_status
 
         sys.stderr.write(f"wan-tui: {problem}; this is the plain status\n")
-        print_status(config, as_json=False)
+        print_status(config, as_json=False, where=where)
         return 0
-    settings = _settings_source(config)
-    return run(lambda: EmbeddedClient(settings, companion=serve_metrics), embedded=True, mouse=mouse)
+    if where.embedded:
+        from wan_tui.agent.embedded import EmbeddedClient
+
+        settings = _settings_source(config)
+        return run(lambda: EmbeddedClient(settings, companion=serve_metrics), embedded=True, mouse=mouse)
+    if not where.agent_is_there:
+        _settings_source(config)  # a mistake in the file is told before the screen is taken
+    with tunnel(where) as forwarded:
+        return run(AgentSource(where, config, forwarded), embedded=False, mouse=mouse)
 
 
 @asynccontextmanager

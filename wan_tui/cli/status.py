@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from wan_tui.cli.engine import first_snapshot, with_engine
+from wan_tui.cli.attach import Where, run_on
+from wan_tui.cli.engine import first_snapshot
 from wan_tui.cli.text import columns
-from wan_tui.core.config import load_settings
 from wan_tui.core.hardware.samples import GpuSample
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import MISSING, format_bytes, format_ratio
 
 
-def print_status(config: Path | None, *, as_json: bool) -> int:
-    snapshot = with_engine(load_settings(config), first_snapshot)
+def print_status(config: Path | None, *, as_json: bool, where: Where) -> int:
+    """Of the agent if there is one, else as a look from here: looking leaves nothing behind."""
+    snapshot = run_on(where, config, first_snapshot, start=False)
     print(snapshot.to_json(indent=2) if as_json else status_text(snapshot))
     return 0
 
@@ -19,6 +20,8 @@ def print_status(config: Path | None, *, as_json: bool) -> int:
 def status_text(snapshot: Snapshot) -> str:
     """Devices, then deployments, as plain text."""
     parts = [_devices(snapshot), _deployments(snapshot)]
+    if snapshot.config.problem:
+        parts.insert(0, f"the configuration could not be reloaded, the one before applies: {snapshot.config.problem}")
     return "\n\n".join(parts)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -27,7 +27,7 @@ from wan_tui.core.runtime.launcher import LocalLauncher
 from wan_tui.core.runtime.manager import Manager
 from wan_tui.core.runtime.queue_store import QueueStore, queue_file
 from wan_tui.core.runtime.state import EventLog, Job, LogEvent
-from wan_tui.core.snapshot import ComponentSize, ModelSummary, Snapshot
+from wan_tui.core.snapshot import ComponentSize, ConfigStatus, ModelSummary, Snapshot
 
 EVENTS_KEPT = 200
 # Changes within this time become one snapshot: a burst of worker events does not become a burst of snapshots.
@@ -50,6 +50,7 @@ class Engine:
         load_wanted: bool = True,
         gpu_probe: GpuProbe | None = None,
         launcher: Launcher | None = None,
+        on_log: Callable[[LogEvent], None] | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
         self._settings = settings
@@ -57,8 +58,9 @@ class Engine:
         self._catalogue = catalogue or load_catalogue()
         self._gpu_probe = gpu_probe or NvmlProbe(settings.polling.deadline_seconds)
         self._launcher = launcher or LocalLauncher()
-        paths = settings.paths
-        self._host_probe = HostProbe({"models": paths.models, "outputs": paths.outputs, "cache": paths.cache})
+        self._on_log = on_log
+        self._host_probe = _host_probe(settings)
+        self._polling = asyncio.Lock()
         self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
         self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self._host: HostSample | None = None
@@ -73,6 +75,7 @@ class Engine:
         self._number = 0
         self._assessed = False
         self._started_at = time.time()
+        self._config = ConfigStatus(last_success_at=self._started_at)
         self._tasks: list[asyncio.Task[None]] = []
         self._queue_store: QueueStore | None = None
         self._left_behind: list[Job] = []
@@ -138,10 +141,39 @@ class Engine:
         await self._manager.cancel(job)
         self._publish_now()
 
+    async def reload(self, settings: Settings) -> None:
+        """Take up another configuration; what it does not change goes on untouched."""
+        await self._first_poll()
+        async with self._polling:
+            self._settings = settings
+            self._host_probe = _host_probe(settings)
+            for poller in self._pollers.values():
+                poller.interval_seconds = settings.polling.interval_seconds
+            host, self._checkpoints = await asyncio.to_thread(self._read_host)
+            self._host = host
+            found = await self._manager.reload(settings, host, self._checkpoints)
+        self._config = ConfigStatus(True, time.time())
+        self.log("info", "config", f"reloaded: {found}")
+        self._publish_now()
+
+    def reload_failed(self, problem: str) -> None:
+        """Tell that a new configuration cannot be used; the one before applies."""
+        self._config = dataclasses.replace(self._config, last_reload_successful=False, problem=problem)
+        self.log("error", "config", f"not reloaded, the configuration before still applies: {problem}")
+        self._publish_now()
+
+    async def drain(self, patience_seconds: float) -> None:
+        """Take nothing new and let what runs finish within ``patience_seconds``."""
+        await self._manager.drain(patience_seconds)
+        self._publish_now()
+
     def log(self, level: str, source: str, message: str) -> None:
         """Add a line to the bounded event log; ``level`` is info, warning or error."""
         self._dropped_events += len(self._events) == EVENTS_KEPT
-        self._events.append(LogEvent(time.time(), level, source, message))
+        event = LogEvent(time.time(), level, source, message)
+        self._events.append(event)
+        if self._on_log is not None:
+            self._on_log(event)
         self._dirty.set()
 
     async def _first_poll(self) -> None:
@@ -150,13 +182,16 @@ class Engine:
             return
 
     async def _poll(self) -> None:
-        interval = self._settings.polling.interval_seconds
         while True:
             started = time.monotonic()
-            await asyncio.gather(self._pollers["nvml"].run(self._poll_gpus), self._pollers["host"].run(self._poll_host))
-            if self._host is not None:
-                await self._pollers["manager"].run(self._assess)
+            async with self._polling:
+                await asyncio.gather(
+                    self._pollers["nvml"].run(self._poll_gpus), self._pollers["host"].run(self._poll_host)
+                )
+                if self._host is not None:
+                    await self._pollers["manager"].run(self._assess)
             self._report_problems()
+            interval = self._settings.polling.interval_seconds
             await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
 
     async def _validate(self) -> None:
@@ -246,8 +281,14 @@ class Engine:
             log=EventLog(tuple(self._events), self._dropped_events),
             pollers=tuple(poller.status() for poller in self._pollers.values()),
             output_directory=str(self._settings.paths.outputs),
+            config=self._config,
         )
         self._snapshots.publish(snapshot)
+
+
+def _host_probe(settings: Settings) -> HostProbe:
+    paths = settings.paths
+    return HostProbe({"models": paths.models, "outputs": paths.outputs, "cache": paths.cache})
 
 
 def _summary(model: Model) -> ModelSummary:

@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HostSample, PollerStatus
 from wan_tui.core.runtime.state import DeploymentStatus, EventLog, Job
 
-__all__ = ["ComponentSize", "ModelSummary", "PollerStatus", "Snapshot"]
+__all__ = ["ComponentSize", "ConfigStatus", "ModelSummary", "PollerStatus", "Snapshot"]
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -44,6 +44,15 @@ class ModelSummary:
     fps: int
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigStatus:
+    """How the last reading of the configuration went. After a failure, told in ``problem``, the older one applies."""
+
+    last_reload_successful: bool = True
+    last_success_at: float | None = None
+    problem: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything known at ``taken_at`` (Unix seconds). ``number`` grows by one per published snapshot."""
@@ -61,6 +70,7 @@ class Snapshot:
     log: EventLog
     pollers: tuple[PollerStatus, ...]
     output_directory: str
+    config: ConfigStatus = field(default_factory=ConfigStatus)
 
     def deployment(self, name: str) -> DeploymentStatus | None:
         return next((d for d in self.deployments if d.name == name), None)

@@ -186,6 +186,7 @@ class UnloadCause(StrEnum):
     IDLE = "idle"
     EVICTED = "evicted"
     SHUTDOWN = "shutdown"
+    RECONFIGURED = "reconfigured"
     FAILED = "failed"
 
 

@@ -27,9 +27,8 @@ T2V = load_catalogue().find("t2v-A14B")
 GIB = 1 << 30
 
 LIBRARIES = {
-    **{"torch": "2.13.0+cu128", "diffusers": "0.42.1", "transformers": "5.23.0", "accelerate": "1.15.0"},
-    **{"safetensors": "0.6.0", "tokenizers": "0.22.0", "ftfy": "6.3.1", "av": "16.0.0", "numpy": "2.3.0"},
-    **{"pillow": "12.0.0"},
+    **dict.fromkeys(environment.required_libraries(), "99.0"),
+    **{"torch": "2.13.0+cu128", "diffusers": "0.42.1", "transformers": "5.23.0"},
 }
 DRIVER = DriverStatus(present=True, up=True, message="", driver_version="575.57", cuda_driver_version="12.9")
 NO_DRIVER = DriverStatus(present=False, up=False, message="no NVIDIA driver")

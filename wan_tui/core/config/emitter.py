@@ -41,6 +41,10 @@ DEFAULT_FILE = """\
 # load_stall_seconds = 300.0     # and a load that makes no progress
 # restarts = 5                   # by itself, within half an hour; 0 is never
 
+[agent]
+# idle_exit_seconds = 600.0      # one that wan-tui started ends when it is idle for so long; 0 is never
+# drain_seconds = 30.0           # how long what runs may take to finish when the agent ends
+
 # Without deployments there is one for each official model, and pocket. Yours replace them:
 #
 # [deployments.story]

@@ -194,6 +194,14 @@ class SupervisionSettings(_Section):
     restarts: int = Field(default=5, ge=0, le=100)
 
 
+class AgentSettings(_Section):
+    """How an agent ends: by itself when one that a face started is idle for so long (0: never), and how long what
+    runs may take to finish when it is told to."""
+
+    idle_exit_seconds: float = Field(default=600, ge=0, le=31_536_000)
+    drain_seconds: float = Field(default=30, ge=0, le=86_400)
+
+
 class Settings(_Section):
     paths: PathSettings = Field(default_factory=PathSettings)
     polling: PollingSettings = Field(default_factory=PollingSettings)
@@ -201,6 +209,7 @@ class Settings(_Section):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     supervision: SupervisionSettings = Field(default_factory=SupervisionSettings)
+    agent: AgentSettings = Field(default_factory=AgentSettings)
     profiles: dict[DeploymentName, ProfileSettings] = Field(default_factory=dict)
     deployments: dict[DeploymentName, DeploymentSettings] = Field(default_factory=dict)
 
@@ -235,6 +244,7 @@ _SCALAR_SECTIONS: dict[str, type[_Section]] = {
     "limits": LimitSettings,
     "validation": ValidationSettings,
     "supervision": SupervisionSettings,
+    "agent": AgentSettings,
 }
 
 

@@ -12,7 +12,7 @@ class Poller:
 
     def __init__(self, name: str, interval_seconds: float, patience_seconds: float = 10.0) -> None:
         self._name = name
-        self._interval_seconds = interval_seconds
+        self.interval_seconds = interval_seconds
         self._patience_seconds = patience_seconds
         self.problem: str | None = None
         self._hanging: asyncio.Future[bool] | None = None
@@ -49,7 +49,7 @@ class Poller:
     def status(self) -> PollerStatus:
         return PollerStatus(
             poller=self._name,
-            interval_seconds=self._interval_seconds,
+            interval_seconds=self.interval_seconds,
             polls=self._polls,
             failed_polls=self._failed,
             last_success_at=self._last_success_at,

@@ -74,6 +74,8 @@ class Deployment:
     pinned: bool = False
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     kill_reason: str | None = None
+    memory_cap_bytes: int | None = None
+    replan: bool = False
     unreleased_bytes: int | None = None
     failure: str | None = None
     load_stage: str | None = None

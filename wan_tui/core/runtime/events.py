@@ -9,6 +9,7 @@ from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator, without
 from wan_tui.core.runtime.jobs import JobQueue
+from wan_tui.core.runtime.ladder import step_down
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.observing import LoadStages, PhasePeaks
 from wan_tui.core.runtime.progress import after_phase, after_step
@@ -114,6 +115,11 @@ class WorkerEvents:
             case protocol.JobFailed():
                 if event.reason is JobFailureReason.OUT_OF_MEMORY:
                     deployment.tallies.out_of_memory[event.phase] += 1
+                    if (notice := step_down(deployment, event)) is not None:
+                        deployment.running_job = None
+                        self._queue.requeue(job_id, notice)
+                        self._log("warning", deployment.name, f"job {job_id}: {notice}")
+                        return
                 self._failed(deployment, job_id, event.reason, event.message)
             case protocol.JobCancelled() if deployment.timed_out:
                 self._timed_out(deployment, job_id)

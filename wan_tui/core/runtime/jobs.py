@@ -41,7 +41,7 @@ class JobQueue:
         forgotten: Callable[[str], object] = lambda job_id: None,
         last_number: int = 0,
     ) -> None:
-        self._limit = limit
+        self.limit = limit
         self._changed = changed
         self._forgotten = forgotten
         self._jobs: dict[str, Job] = {}
@@ -65,7 +65,7 @@ class JobQueue:
     def submit(self, request: GenerationRequest, notices: tuple[str, ...]) -> Job:
         """Queue a normalised request. Raises UsageError when the queue is full."""
         waiting = sum(job.state is JobState.QUEUED for job in self._jobs.values())
-        if waiting >= self._limit:
+        if waiting >= self.limit:
             raise UsageError(f"the queue is full ({waiting} jobs): cancel some or wait")
         job = Job(
             id=str(next(self._numbers)),

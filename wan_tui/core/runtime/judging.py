@@ -11,6 +11,7 @@ from wan_tui.core.planning.compatibility import with_memory
 from wan_tui.core.planning.plan import Compatibility
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator
+from wan_tui.core.runtime.ladder import capped
 from wan_tui.core.validation.deployment import judge_deployment
 from wan_tui.core.validation.environment import installed_libraries, judge_room, runnable_quantizations
 from wan_tui.core.validation.judgement import Judgement
@@ -39,7 +40,7 @@ class Judge:
             host,
             own_pids=[deployment.worker.pid] if deployment.worker else [],
             reserved=self._reserved(deployment, others),
-            limits=self._settings.limits,
+            limits=capped(self._settings.limits, deployment),
             profiles=self._settings.known_profiles,
             quantizations=self._quantizations,
             fixed=files_quantization(deployment.settings.files),

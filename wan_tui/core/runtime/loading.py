@@ -43,7 +43,7 @@ class Loader:
         self._launcher = launcher
         self._queue = queue
         self._events = events
-        self._cache, self._models = cache, models
+        self.use(cache, models)
         self._log = log
         self._next_job = next_job
         self._changed = changed
@@ -51,6 +51,10 @@ class Loader:
         self._tasks: set[asyncio.Task[None]] = set()
         self.hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self.checkpoints: Mapping[str, Path | None] = {}
+
+    def use(self, cache: Path, models: Path) -> None:
+        """Directories of the next loads."""
+        self._cache, self._models = cache, models
 
     async def finished(self) -> None:
         """Wait until nothing that was begun is under way."""
@@ -165,7 +169,8 @@ class Loader:
             deployment.tallies.unloads[cause] += 1
             deployment.enter(LoadState.UNLOADED)
             self._log("info", deployment.name, "unloaded: the worker process is gone")
-            if cause is not UnloadCause.SHUTDOWN and self._queue.queued(deployment.name):
+            again = cause not in (UnloadCause.SHUTDOWN, UnloadCause.RECONFIGURED)
+            if again and self._queue.queued(deployment.name):
                 self.begin_load(deployment)  # submitted while it was unloading
         elif state is LoadState.LOADING:
             if deployment.load_failure is None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from wan_tui.core.catalog import Catalogue
-from wan_tui.core.config import Settings
+from wan_tui.core.config import DeploymentSettings, Settings
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
@@ -17,8 +18,10 @@ from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.judging import Judge
+from wan_tui.core.runtime.ladder import has_smaller_plan
 from wan_tui.core.runtime.loading import Loader, Log
 from wan_tui.core.runtime.queue_store import QueueStore
+from wan_tui.core.runtime.reloading import Changes, changes
 from wan_tui.core.runtime.restoring import restore
 from wan_tui.core.runtime.running import Runner
 from wan_tui.core.runtime.state import DeploymentStatus, Job
@@ -27,8 +30,10 @@ from wan_tui.core.runtime.supervision import Step, decide
 from wan_tui.core.runtime.validator import validate
 from wan_tui.core.validation.request import check_output, normalise
 from wan_tui.core.words import (
+    JobFailureReason,
     JobState,
     LoadState,
+    RestartReason,
     UnloadCause,
     Verdict,
 )
@@ -48,6 +53,10 @@ class Manager:
         store: QueueStore | None = None,
     ) -> None:
         self._settings = settings
+        self._catalogue = catalogue
+        self._closing = False
+        self._leaving: set[str] = set()
+        self._reloads: set[asyncio.Task[None]] = set()
         self._store = store
         self._log = log
         self._changed = changed
@@ -56,17 +65,7 @@ class Manager:
         self.validation_due = asyncio.Event()
         limit = settings.limits.max_queued_jobs
         self.queue = JobQueue(limit) if store is None else kept_queue(limit, store)
-        unassessed = Compatibility(verdict=Verdict.UNKNOWN, reason="the hardware has not been read yet")
-        self._deployments = {
-            name: Deployment(
-                name=name,
-                settings=deployment,
-                model=catalogue.find(deployment.model),
-                compatibility=unassessed,
-                wanted_loaded=deployment.wanted_loaded,
-            )
-            for name, deployment in settings.deployments.items()
-        }
+        self._deployments = {name: self._new_deployment(name, wanted) for name, wanted in settings.deployments.items()}
         self._loader = Loader(
             deployments=lambda: self._deployments.values(),
             launcher=launcher,
@@ -98,18 +97,24 @@ class Manager:
             self.validation_due.set()
         self._loader.hardware = hardware
         self._estimator.look_at(hardware, host)
-        for deployment in self._deployments.values():
-            others = list(self._deployments.values())
-            answer = await asyncio.to_thread(self._judge.compatibility, deployment, hardware, host, others)
-            deployment.compatibility = self._judge.as_observed(deployment, answer)
-            deployment.judgement = self._judge.judgement(deployment, checkpoints.get(deployment.name), host)
+        self._host = host
+        for deployment in list(self._deployments.values()):
+            await self._assess(deployment, host)
         self._supervise()
         self._changed()
+
+    async def _assess(self, deployment: Deployment, host: HostSample) -> None:
+        others, wanted = list(self._deployments.values()), deployment.settings
+        answer = await asyncio.to_thread(self._judge.compatibility, deployment, self._loader.hardware, host, others)
+        if deployment.settings is wanted:  # else it was configured anew meanwhile, and is judged again
+            deployment.compatibility = self._judge.as_observed(deployment, answer)
+            checkpoint = self._loader.checkpoints.get(deployment.name)
+            deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
 
     async def validate(self, driver: DriverStatus, host: HostSample) -> None:
         """Evaluate every rule for every deployment; what takes a disk is done in a thread."""
         self.validation_due.clear()
-        for deployment in self._deployments.values():
+        for deployment in list(self._deployments.values()):
             checkpoint = self._loader.checkpoints.get(deployment.name)
             await validate(deployment, checkpoint, self._settings.limits, driver, host, self._log)
             deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
@@ -133,6 +138,7 @@ class Manager:
 
     async def load(self, name: str) -> None:
         """Want a deployment loaded. Raises UsageError (unknown name) or WanTuiError (it cannot run here)."""
+        self._refuse_when_closing()
         deployment = self._find(name)
         if deployment.state is LoadState.UNLOADING:
             raise WanTuiError(f"{name} is unloading: load it again when that is done")
@@ -142,7 +148,9 @@ class Manager:
             self._changed()
             return
         self._refuse_what_cannot_run(deployment)
-        deployment.vitals.restarts.clear()  # an operator's word closes the breaker
+        # An operator's word closes the breaker and lifts what an out-of-memory had lowered.
+        deployment.vitals.restarts.clear()
+        deployment.memory_cap_bytes = None
         self._loader.begin_load(deployment)
 
     async def unload(self, name: str) -> None:
@@ -156,6 +164,7 @@ class Manager:
 
     async def generate(self, request: GenerationRequest) -> str:
         """Queue a request and return the job's id; loads the deployment if it is not. Raises WanTuiError."""
+        self._refuse_when_closing()
         deployment = self._find(request.deployment)
         normalised, notices = normalise(request, deployment.model, self._settings.limits)
         if deployment.state is not LoadState.LOADED:
@@ -186,8 +195,111 @@ class Manager:
             deployment.worker.send(protocol.Cancel(job=job_id))
         self._changed()
 
+    async def reload(self, settings: Settings, host: HostSample, checkpoints: Mapping[str, Path | None]) -> Changes:
+        """Take up another configuration; deployments that it does not change keep worker and jobs.
+
+        A loaded one that needs another worker is unloaded and, if it is wanted, loaded again.
+        """
+        found = changes(self._settings, settings)
+        self._settings, self._host = settings, host
+        self._judge = Judge(settings, self._estimator)
+        self._loader.checkpoints = checkpoints
+        self._loader.use(settings.paths.cache, settings.paths.models)
+        self._runner.use(settings.paths.outputs, settings.paths.output_template)
+        self.queue.limit = settings.limits.max_queued_jobs
+        for name in found.removed:
+            self._begin(self._remove(self._deployments[name]))
+        for name in found.rebuilt:
+            self._begin(self._rebuild(self._deployments[name], settings.deployments[name]))
+        for name in found.adjusted:
+            self._adjust(self._deployments[name], settings.deployments[name])
+        for name in found.added:
+            if name in self._leaving:  # removed a moment ago and back again
+                await self._settled(self._deployments[name])
+            deployment = self._deployments[name] = self._new_deployment(name, settings.deployments[name])
+            await self._assess(deployment, host)
+            if deployment.wanted_loaded:
+                deployment.pinned = True
+                self._loader.begin_load(deployment)
+        self.validation_due.set()
+        self._changed()
+        return found
+
+    def _new_deployment(self, name: str, wanted: DeploymentSettings) -> Deployment:
+        return Deployment(
+            name=name,
+            settings=wanted,
+            model=self._catalogue.find(wanted.model),
+            compatibility=Compatibility(verdict=Verdict.UNKNOWN, reason="the hardware has not been read yet"),
+            wanted_loaded=wanted.wanted_loaded,
+        )
+
+    async def _remove(self, deployment: Deployment) -> None:
+        self._leaving.add(deployment.name)
+        try:
+            await self.unload(deployment.name)
+            await self._settled(deployment)
+            if self._deployments[deployment.name] is deployment:
+                del self._deployments[deployment.name]
+        finally:
+            self._leaving.discard(deployment.name)
+        self._log("info", deployment.name, "removed: it is no longer configured")
+        self._changed()
+
+    async def _rebuild(self, deployment: Deployment, wanted: DeploymentSettings) -> None:
+        was_up = deployment.state in (LoadState.LOADING, LoadState.LOADED)
+        if was_up:
+            self._log("info", deployment.name, "configured otherwise: its worker ends")
+            self._loader.begin_unload(deployment, UnloadCause.RECONFIGURED)
+        await self._settled(deployment)
+        deployment.model = self._catalogue.find(wanted.model)
+        again = wanted.wanted_loaded or (was_up and deployment.pinned) or bool(self.queue.queued(deployment.name))
+        self._adjust(deployment, wanted, load=False)
+        await self._assess(deployment, self._host)
+        if again and not self._closing and deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
+            deployment.vitals.restarts.clear()
+            self._loader.begin_load(deployment)
+        self._changed()
+
+    def _adjust(self, deployment: Deployment, wanted: DeploymentSettings, *, load: bool = True) -> None:
+        before, deployment.settings = deployment.settings, wanted
+        if before.wanted_loaded == wanted.wanted_loaded:
+            return
+        # No longer wanted is not unwanted: its keep-alive decides when it goes.
+        deployment.pinned = wanted.wanted_loaded
+        deployment.wanted_loaded = wanted.wanted_loaded or deployment.state is LoadState.LOADED
+        if load and wanted.wanted_loaded and deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
+            self._loader.begin_load(deployment)
+
+    @staticmethod
+    async def _settled(deployment: Deployment) -> None:
+        if deployment.state in (LoadState.LOADING, LoadState.UNLOADING):
+            await deployment.settled.wait()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise WanTuiError("the engine is stopping and takes nothing new; what waits is kept for the next one")
+
+    async def drain(self, patience_seconds: float) -> None:
+        """Take nothing new, start nothing that waits (it is kept), and let what runs finish in time."""
+        self._closing = self._runner.paused = True
+        deadline = time.monotonic() + patience_seconds
+        while any(deployment.running_job for deployment in self._deployments.values()):
+            if time.monotonic() >= deadline:
+                self._log("warning", "engine", f"jobs still run after {patience_seconds:g} s: they are interrupted")
+                return
+            await asyncio.sleep(0.05)
+
     async def close(self) -> None:
         """Stop every worker and wait until the processes are gone."""
+        self._closing = True
+        for task in self._reloads:
+            task.cancel()
         for deployment in self._deployments.values():
             deployment.wanted_loaded = False
             self._loader.begin_unload(deployment, UnloadCause.SHUTDOWN)
@@ -227,6 +339,8 @@ class Manager:
         """Act on what is silent, stuck, idle or broken; part of every poll."""
         policy, now = self._settings.supervision, time.monotonic()
         for deployment in self._deployments.values():
+            if deployment.replan:
+                self._step_down(deployment)
             waiting = bool(self.queue.queued(deployment.name))
             decision = decide(deployment, deployment.vitals, policy, waiting=waiting, now=now)
             if decision is None:
@@ -243,6 +357,21 @@ class Manager:
                     self._loader.begin_load(deployment)
                 case Step.KILL:
                     self._loader.kill(deployment, decision.text)
+
+    def _step_down(self, deployment: Deployment) -> None:
+        """After an out-of-memory: load the smaller plan that was found, or give the job up."""
+        deployment.replan = False
+        if has_smaller_plan(deployment):
+            deployment.tallies.worker_restarts[RestartReason.OUT_OF_MEMORY] += 1
+            self._loader.begin_unload(deployment, UnloadCause.FAILED)  # its queue has it loaded again
+            return
+        for job in self.queue.queued(deployment.name)[:1]:
+            text = "out of memory, and no smaller plan runs here"
+            self.queue.fail(job.id, JobFailureReason.OUT_OF_MEMORY, text)
+            deployment.tallies.jobs_failed[JobFailureReason.OUT_OF_MEMORY] += 1
+            self._log("error", deployment.name, f"job {job.id} failed: {text}")
+        deployment.memory_cap_bytes = None
+        self._runner.start_next(deployment)
 
 
 def kept_queue(limit: int, store: QueueStore) -> JobQueue:

@@ -30,12 +30,21 @@ class Runner:
     ) -> None:
         self._queue = queue
         self._estimator = estimator
-        self._outputs, self._template = outputs, template
+        self.use(outputs, template)
+        self.paused = False
         self._kill = kill
 
+    def use(self, outputs: Path, template: str) -> None:
+        """Where videos go, and how they are named."""
+        self._outputs, self._template = outputs, template
+
     def start_next(self, deployment: Deployment) -> None:
-        """Send the next job to the worker if it is free and there is one."""
+        """Send the next job to the worker if it is free and there is one; nothing while ``paused``."""
+        if self.paused:
+            return
         queued = self._queue.queued(deployment.name)
+        if deployment.replan:
+            return
         if deployment.state is not LoadState.LOADED or deployment.running_job or not queued or not deployment.worker:
             return
         job, now = queued[0], time.time()

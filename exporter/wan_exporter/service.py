@@ -1,0 +1,196 @@
+"""The agent: one engine with its metrics and its control socket, and how it answers signals."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from wan_exporter.notify import Notifier
+from wan_exporter.web import Latest, Server, create_app, not_ready, serve
+from wan_tui import __version__
+from wan_tui.agent.messages import API, AgentInfo
+from wan_tui.agent.places import AgentLock, Places
+from wan_tui.agent.server import Api, ControlSocket
+from wan_tui.core.config import load_settings
+from wan_tui.core.config.settings import Settings
+from wan_tui.core.engine import Engine
+from wan_tui.core.errors import WanTuiError
+from wan_tui.core.paths import config_file
+from wan_tui.core.runtime.state import LogEvent
+from wan_tui.core.words import LoadState
+
+log = logging.getLogger("wan_exporter")
+
+# What closing takes beyond the jobs: workers that do not end by themselves are killed within this.
+CLOSING_SECONDS = 15.0
+IDLE_LOOK_SECONDS = 1.0
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host is every address."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """``background``: a face runs it, so metrics that cannot be served are told and no reason to give up.
+    ``auto_started``: nobody asked for it by name, so it may end when it is idle. ``drain_seconds`` None is as
+    configured."""
+
+    config: Path | None
+    listen: Sequence[Address]
+    telemetry_path: str
+    places: Places
+    drain_seconds: float | None
+    background: bool
+    auto_started: bool
+
+
+class Service:
+    """``await Service(settings, options).run()``: until a signal, or idleness, ends it. Raises WanTuiError."""
+
+    def __init__(self, settings: Settings, options: Options) -> None:
+        self._settings = settings
+        self._options = options
+        self._notifier = Notifier()
+        self._stop = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    async def run(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload.set)
+        with AgentLock(self._options.places):
+            await self._run()
+
+    def _end(self) -> None:
+        """The first time after what runs, the second time at once."""
+        (self._at_once if self._stop.is_set() else self._stop).set()
+
+    async def _run(self) -> None:
+        engine = Engine(self._settings, on_log=_write)
+        async with contextlib.AsyncExitStack() as stack:
+            # Before the engine starts: a taken port then fails at once.
+            served, problems = await self._serve_metrics(lambda: engine.latest, stack)
+            await stack.enter_async_context(engine)
+            for problem in problems:
+                engine.log("warning", "exporter", f"no metrics from here: {problem}")
+            api = Api(engine, self._info(served))
+            await stack.enter_async_context(ControlSocket(api, self._options.places.socket, engine.log))
+            log.info("control socket at %s", self._options.places.socket)
+            tasks = [
+                asyncio.create_task(work)
+                for work in (
+                    self._ready(engine),
+                    self._reloads(engine),
+                    self._idle(engine, api),
+                    self._watchdog(engine),
+                )
+            ]
+            stack.callback(lambda: [task.cancel() for task in tasks])
+            await self._stop.wait()
+            await self._drain(engine)
+
+    async def _serve_metrics(
+        self, latest: Latest, stack: contextlib.AsyncExitStack
+    ) -> tuple[list[Server], list[WanTuiError]]:
+        path, served = self._options.telemetry_path, list[Server]()
+        problems: list[WanTuiError] = []
+        for address in self._options.listen:
+            try:
+                server = await serve(create_app(latest, telemetry_path=path), address.host, address.port)
+            except WanTuiError as error:
+                if not self._options.background:
+                    raise
+                problems.append(error)
+                continue
+            stack.push_async_callback(server.close)
+            served.append(server)
+            log.info("wan-exporter %s serves %s", __version__, server.url + path.removeprefix("/"))
+        return served, problems
+
+    def _info(self, served: Sequence[Server]) -> AgentInfo:
+        file = self._options.config or config_file()
+        return AgentInfo(
+            api=API,
+            version=__version__,
+            pid=os.getpid(),
+            instance=uuid.uuid4().hex,
+            started_at=time.time(),
+            config=str(file.resolve()) if file else None,
+            auto_started=self._options.auto_started,
+            metrics=tuple(server.url + self._options.telemetry_path.removeprefix("/") for server in served),
+        )
+
+    async def _ready(self, engine: Engine) -> None:
+        async for _ in engine.snapshots():
+            self._notifier.ready("running")
+            return
+
+    async def _reloads(self, engine: Engine) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            self._notifier.reloading()
+            try:
+                settings = await asyncio.to_thread(load_settings, self._options.config)
+            except WanTuiError as error:
+                engine.reload_failed(str(error))
+            else:
+                await engine.reload(settings)
+                self._settings = settings
+            self._notifier.ready("running")
+
+    async def _idle(self, engine: Engine, api: Api) -> None:
+        """End when nothing is loaded, nothing waits and nobody has looked for as long as configured."""
+        busy_at = time.monotonic()
+        while self._options.auto_started:
+            await asyncio.sleep(IDLE_LOOK_SECONDS)
+            patience, snapshot = self._settings.agent.idle_exit_seconds, engine.latest
+            up = snapshot is None or any(
+                deployment.state not in (LoadState.UNLOADED, LoadState.FAILED) for deployment in snapshot.deployments
+            )
+            if up or (snapshot and any(not job.state.ended for job in snapshot.jobs)):
+                busy_at = time.monotonic()
+            quiet = min(api.quiet_seconds, time.monotonic() - busy_at)
+            if patience and quiet >= patience:
+                engine.log("info", "agent", f"idle for {quiet:.0f} s: it ends")
+                self._stop.set()
+                return
+
+    async def _watchdog(self, engine: Engine) -> None:
+        """Only an engine that publishes is alive."""
+        while self._notifier.watchdog_seconds is not None:
+            if engine.latest is None or not_ready(engine.latest, time.time()) is None:
+                self._notifier.alive()
+            await asyncio.sleep(self._notifier.watchdog_seconds)
+
+    async def _drain(self, engine: Engine) -> None:
+        chosen = self._options.drain_seconds
+        patience = self._settings.agent.drain_seconds if chosen is None else chosen
+        self._notifier.stopping(patience + CLOSING_SECONDS)
+        log.info("stopping; what runs has %g s to finish", patience)
+        draining = asyncio.create_task(engine.drain(patience))
+        at_once = asyncio.create_task(self._at_once.wait())
+        await asyncio.wait({draining, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, at_once):
+            task.cancel()
+        await asyncio.gather(draining, at_once, return_exceptions=True)
+
+
+_LEVELS: dict[str, Callable[..., None]] = {"warning": log.warning, "error": log.error}
+
+
+def _write(event: LogEvent) -> None:
+    """The engine's log goes to the log of the process too."""
+    _LEVELS.get(event.level, log.info)("%s: %s", event.source, event.message)

@@ -1,0 +1,88 @@
+"""Another configuration under a running engine: only what differs is touched."""
+
+from pathlib import Path
+
+from tests.core.runtime.harness import deployment, request, settings, until
+from wan_tui.core.config import DeploymentSettings, Settings
+from wan_tui.core.config.settings import ProfileSettings
+from wan_tui.core.engine import Engine
+from wan_tui.core.runtime.reloading import changes
+from wan_tui.core.snapshot import Snapshot
+from wan_tui.core.words import JobState, LoadState
+
+POCKET = DeploymentSettings(model="t2v-pocket", profile="cpu")
+
+
+def changed(**values: object) -> DeploymentSettings:
+    return POCKET.model_copy(update=values)
+
+
+def test_what_has_to_happen_to_whom(home: Path) -> None:
+    before = settings(home, stays=POCKET, goes=POCKET, moves=POCKET, tuned=POCKET)
+    after = settings(home, stays=POCKET, comes=POCKET, moves=changed(device="cpu"), tuned=changed(wanted_loaded=True))
+    found = changes(before, after)
+    assert (found.added, found.removed, found.rebuilt, found.adjusted) == (
+        ("comes",),
+        ("goes",),
+        ("moves",),
+        ("tuned",),
+    )
+    assert str(found) == "added comes; removed goes; changed moves, tuned"
+    assert str(changes(before, before)) == "no deployment changed"
+
+
+def test_a_profile_that_means_something_else_needs_another_worker() -> None:
+    before, after = (
+        Settings(profiles={"mine": profile}, deployments={"pocket": changed(profile="mine")})
+        for profile in (ProfileSettings(device="cpu"), ProfileSettings(device="cpu", vae_tiling=True))
+    )
+    assert changes(before, after).rebuilt == ("pocket",)
+
+
+async def test_unchanged_ones_keep_worker_and_job_others_come_go_and_change(home: Path) -> None:
+    before = settings(home, stays=POCKET, goes=changed(wanted_loaded=True), moves=changed(wanted_loaded=True))
+    after = settings(
+        home, stays=POCKET, moves=changed(wanted_loaded=True, device="cpu"), comes=changed(wanted_loaded=True)
+    )
+    async with Engine(before) as engine:
+
+        def state(snapshot: Snapshot, name: str) -> LoadState | None:
+            found = snapshot.deployment(name)
+            return found.state if found else None
+
+        job_id = await engine.generate(request(deployment="stays", steps=1000, frames=81, width=256, height=256))
+        loaded = await until(
+            engine,
+            lambda s: (
+                [state(s, name) for name in ("stays", "goes", "moves")] == [LoadState.LOADED] * 3 and s.jobs[0].step
+            ),
+        )
+        await engine.reload(after)
+        snapshot = await until(
+            engine,
+            lambda s: (
+                state(s, "goes") is None
+                and state(s, "moves") is state(s, "comes") is LoadState.LOADED
+                and pid(s, "moves") != pid(loaded, "moves")
+            ),
+        )
+        assert pid(snapshot, "stays") == pid(loaded, "stays")
+        assert snapshot.jobs[0].state is JobState.RUNNING
+        assert snapshot.config.last_reload_successful
+        await engine.cancel(job_id)
+
+
+def pid(snapshot: Snapshot, name: str) -> int | None:
+    worker = deployment(snapshot, name).worker
+    return worker.pid if worker else None
+
+
+async def test_a_failed_reload_is_told_and_changes_nothing(home: Path) -> None:
+    async with Engine(settings(home)) as engine:
+        await until(engine, lambda s: True)
+        engine.reload_failed("wan-tui.toml: a mistake")
+        snapshot = await until(engine, lambda s: s.config.problem)
+        assert not snapshot.config.last_reload_successful
+        assert any("a mistake" in event.message and event.level == "error" for event in snapshot.log.events)
+        await engine.reload(settings(home))
+        assert (await until(engine, lambda s: s.config.problem is None)).config.last_reload_successful
