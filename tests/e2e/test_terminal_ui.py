@@ -169,6 +169,7 @@ def test_a_job_outlives_its_terminal_and_the_next_one_shows_it(terminal: Termina
     (agent,) = [parent for parent in [worker.parent()] if parent]
     agent.kill()
     again.wait_for("agent gone, reconnecting")
+    again.press("Escape")  # in the form every letter is text
     again.press("q")
     again.wait_for("exit-status=0")
     again.close()
