@@ -170,6 +170,6 @@ def test_a_job_outlives_its_terminal_and_the_next_one_shows_it(terminal: Termina
     agent.kill()
     again.wait_for("agent gone, reconnecting")
     again.press("Escape")  # in the form every letter is text
-    again.press("q")
+    again.press("C-q")
     again.wait_for("exit-status=0")
     again.close()

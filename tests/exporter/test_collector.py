@@ -273,7 +273,8 @@ def test_bounded_series_exist_before_anything_happened() -> None:
     ):
         found = [dict(labels)[label] for labels in series(host)[name] if ("deployment", "draft") in labels]
         assert found == list(vocabulary), name
-    assert value(host, "wantui_jobs_finished_total", deployment="draft") == 0
+    for name in ("finished", "cancelled", "interrupted", "retried"):
+        assert value(host, f"wantui_jobs_{name}_total", deployment="draft") == 0
     assert "wantui_generation_last_duration_seconds" not in series(host)
 
 

@@ -111,6 +111,26 @@ def test_running_jobs_come_first_then_the_queue_then_what_ended() -> None:
     assert order == ["job-102", "job-103", "job-77", "job-101"]
 
 
+def test_the_queue_is_shown_as_it_will_run() -> None:
+    snapshot = snapshots.pocket_running()
+    queued = next(job for job in snapshot.jobs if job.state is JobState.QUEUED)
+    urgent = replace(queued, id="urgent", request=replace(queued.request, priority=3))
+    begun = replace(queued, id="begun", begun=True)
+    jobs = tuple(job for job in (*snapshot.jobs, urgent, begun) if job.state is JobState.QUEUED)
+    order = [job.id for job in format_jobs.in_order(replace(snapshot, jobs=jobs))]
+    assert order == ["begun", "urgent", queued.id]
+
+
+def test_an_interrupted_job_says_so_and_after_what() -> None:
+    snapshot = snapshots.eight_gpus_one_lost()
+    failed = next(job for job in snapshot.jobs if job.state is JobState.FAILED)
+    job = replace(failed, state=JobState.INTERRUPTED, failure=None)
+    panel = plain(format_jobs.job_panel(snapshot, job, (), View(80, 20), full=False))
+    assert "interrupted after 06:30" in panel
+    assert "step 31/50" in panel
+    assert "interrupted" in plain(format_jobs.job_list(replace(snapshot, jobs=(job,)), View(80, 20)))
+
+
 def test_control_characters_from_outside_never_reach_the_terminal() -> None:
     evil = LogEvent(AT, "error", "x\x1b[2J", "a\x1b]0;title\x07b\nc\u202ed")
     snapshot = replace(snapshots.empty_host(), log=EventLog((evil,)))

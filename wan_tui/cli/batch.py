@@ -1,11 +1,14 @@
 """``wan-tui generate DEPLOYMENT --batch jobs.jsonl``: many generations, all checked before the first is queued."""
 
+import asyncio
+import contextlib
 import dataclasses
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,8 @@ from wan_tui.cli.engine import first_snapshot
 from wan_tui.cli.generate import Wishes
 from wan_tui.cli.progress import Narrator
 from wan_tui.core.catalog import Model, load_catalogue
-from wan_tui.core.config import Settings, load_settings
+from wan_tui.core.config import load_settings
+from wan_tui.core.config.settings import LimitSettings
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.plan import Clip, GenerationRequest
@@ -60,21 +64,37 @@ class BatchLine(BaseModel):
 def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json: bool, where: Where) -> int:
     """Run every line of ``file``; status 1 when any does not finish. Raises WanTuiError.
 
-    With a wrong line nothing is queued: every one that is wrong is told, and the status is 2.
+    With a wrong line nothing is queued: every one that is wrong is told, and the status is 2. On another host only
+    that host knows its files and limits: there the engine checks them, and takes all lines or none.
     """
-    settings = load_settings(config)
-    wanted = settings.deployment(deployment)
-    model = load_catalogue().find(wanted.model)
-    requests, problems = read_batch(file, deployment, model, default_clip(model, wanted.defaults), settings)
+    lines = read_lines(file)
+    if where.host is None:
+        settings = load_settings(config)
+        wanted = settings.deployment(deployment)
+        model = load_catalogue().find(wanted.model)
+        clip, here = default_clip(model, wanted.defaults), Here(model, settings.limits)
+        found = read_batch(file, lines, deployment, clip, here)
+    else:
+        found = None
+    began = time.monotonic()
+
+    async def work(client: Client) -> tuple[list[str], list[Job]]:
+        snapshot = await first_snapshot(client)
+        if found is None:
+            status = snapshot.deployment(deployment)
+            if status is None:
+                raise unknown_name("deployment", deployment, [known.name for known in snapshot.deployments])
+            requests, problems = read_batch(file, lines, deployment, status.defaults, None)
+        else:
+            requests, problems = found
+        if problems:
+            return problems, []
+        return [], await _run(client, deployment, requests, as_json=as_json, embedded=where.embedded)
+
+    problems, jobs = (found[1], []) if found is not None and found[1] else run_on(where, config, work)
     if problems:
         sys.stderr.writelines(f"wan-tui: {problem}\n" for problem in problems)
         return UsageError.exit_status
-    began = time.monotonic()
-
-    def tell(number: int, job: Job) -> None:
-        _tell(number, job, as_json=as_json)
-
-    jobs = run_on(where, config, lambda client: _run(client, deployment, requests, tell, unload=where.embedded))
     counts = Counter(job.state for job in jobs)
     states = ", ".join(f"{counts[state]} {state}" for state in JobState if counts[state])
     number = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
@@ -93,70 +113,95 @@ def only_the_deployment(wishes: Wishes) -> str:
     return wishes.deployment
 
 
-def read_batch(
-    file: Path, deployment: str, model: Model, clip: Clip, settings: Settings
-) -> tuple[dict[int, GenerationRequest], list[str]]:
-    """Requests by the number of their line, and what is wrong, a line each. Raises UsageError for an unusable file."""
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What lines are checked against when their engine is on this host."""
+
+    model: Model
+    limits: LimitSettings
+
+
+def read_lines(file: Path) -> dict[int, str]:
+    """Lines by number, empty ones left out. Raises UsageError for a file that is no batch."""
     try:
         text = file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"batch file {file}: {error.strerror}") from None
+    lines = {number: line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+    if not lines:
+        raise UsageError(f"{file}: no jobs in it; write one JSON object a line")
+    return lines
+
+
+def read_batch(
+    file: Path, lines: dict[int, str], deployment: str, clip: Clip, here: Here | None
+) -> tuple[dict[int, GenerationRequest], list[str]]:
+    """Requests by the number of their line, and what is wrong, a line each. Raises UsageError for too many."""
+    if here is not None and len(lines) > (most := here.limits.max_queued_jobs):
+        raise UsageError(f"{file}: {len(lines)} jobs, and the queue takes {most} (limits.max_queued_jobs)")
     requests: dict[int, GenerationRequest] = {}
     problems: list[str] = []
     outputs: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in lines.items():
         try:
             request = BatchLine.model_validate_json(line).request(deployment, clip)
-            normalise(request, model, settings.limits)
+            if here is not None:
+                normalise(request, here.model, here.limits)
             if request.output is not None:
-                check_output(Path(request.output))
+                if here is not None:
+                    check_output(Path(request.output))
                 if (other := outputs.setdefault(request.output, number)) != number:
                     raise UsageError(f"output {request.output}: line {other} writes it; choose another name")
         except ValidationError as error:
-            problems += [f"{file}:{number}: {problem}" for problem in _problems(error)]
+            problems.append(f"{file}:{number}: {_problem(error)}")
         except WanTuiError as error:
             problems.append(f"{file}:{number}: {error}")
         else:
             requests[number] = request
-    if not requests and not problems:
-        raise UsageError(f"{file}: no jobs in it; write one JSON object a line")
-    if len(requests) > settings.limits.max_queued_jobs:
-        most = settings.limits.max_queued_jobs
-        raise UsageError(f"{file}: {len(requests)} jobs, and the queue takes {most} (limits.max_queued_jobs)")
     return requests, problems
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def _problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     rest = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     key = ".".join(str(part) for part in problem["loc"])
     match problem["type"]:
         case "json_invalid" | "model_type":
-            yield f"not a JSON object: {problem['msg']}"
+            return f"not a JSON object: {problem['msg']}"
         case "extra_forbidden":
-            yield f"{unknown_name('key', key, BatchLine.model_fields)}{rest}"
+            return f"{unknown_name('key', key, BatchLine.model_fields)}{rest}"
         case "missing":
-            yield f"{key}: missing; add it{rest}"
+            return f"{key}: missing; add it{rest}"
         case _:
-            yield f"{key} = {problem['input']!r}: {problem['msg']}{rest}"
+            return f"{key} = {problem['input']!r}: {problem['msg']}{rest}"
 
 
 async def _run(
-    client: Client,
-    deployment: str,
-    requests: dict[int, GenerationRequest],
-    tell: Callable[[int, Job], None],
-    *,
-    unload: bool,
+    client: Client, deployment: str, requests: dict[int, GenerationRequest], *, as_json: bool, embedded: bool
 ) -> list[Job]:
-    await first_snapshot(client)
+    """Jobs in the order in which they ended, each told when it does."""
     waiting = await _queue(client, requests)
-    ended: list[Job] = []
     narrator = Narrator(sys.stderr)
+    try:
+        ended = await _follow(client, deployment, waiting, narrator, as_json=as_json)
+    except asyncio.CancelledError:
+        narrator.close()
+        if not embedded:  # Ctrl-C means the jobs; a lost terminal does not come here
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await _cancel(client, waiting)
+        raise
+    if embedded:
+        await client.unload(deployment)
+    return ended
+
+
+async def _follow(
+    client: Client, deployment: str, waiting: dict[str, int], narrator: Narrator, *, as_json: bool
+) -> list[Job]:
+    ended: list[Job] = []
     async for snapshot in client.snapshots():
         status = snapshot.deployment(deployment)
         for job_id, number in list(waiting.items()):
@@ -169,10 +214,8 @@ async def _run(
                 narrator.close()
                 del waiting[job_id]
                 ended.append(job)
-                tell(number, job)
+                _tell(number, job, as_json=as_json)
         if not waiting:
-            if unload:
-                await client.unload(deployment)
             return ended
     raise WanTuiError("the engine ended before the jobs did")
 
@@ -180,14 +223,19 @@ async def _run(
 async def _queue(client: Client, requests: dict[int, GenerationRequest]) -> dict[str, int]:
     """All of them or none. Line numbers by the ids of their jobs."""
     queued: dict[str, int] = {}
-    try:
-        for number, request in requests.items():
+    for number, request in requests.items():
+        try:
             queued[await client.generate(request)] = number
-    except WanTuiError:
-        for job_id in queued:
-            await client.cancel(job_id)
-        raise
+        except WanTuiError as error:
+            await _cancel(client, queued)
+            raise type(error)(f"line {number}: {error}; nothing was queued") from None
     return queued
+
+
+async def _cancel(client: Client, jobs: Iterable[str]) -> None:
+    for job_id in jobs:
+        with contextlib.suppress(WanTuiError):  # it has ended meanwhile
+            await client.cancel(job_id)
 
 
 def _tell(number: int, job: Job, *, as_json: bool) -> None:

@@ -228,7 +228,7 @@ def job_list(snapshot: Snapshot, view: View) -> Frame:
         Column("JOB", min(max(*(len(job.id) for job in jobs), 3), 12)),
         Column("DEPLOYMENT", min(max(*(len(job.request.deployment) for job in jobs), 10), 16), 3),
         Column("SHAPE", max(*(len(shape(job)) for job in jobs), 5), 2),
-        Column("STATE", 11),
+        Column("STATE", max(*(line_width(job_state(job)) for job in jobs), 11)),
         Column("EST.", 8, 4, right=True),
         Column("TOOK", 8, right=True),
         Column("ERROR", 8, 5, right=True),

@@ -27,7 +27,7 @@ from wan_tui.core.engine import Engine
 
 async def main():
     async with Engine(settings(Path(sys.argv[1]))) as engine:
-        running = await engine.generate(request(steps=1000, requeue=sys.argv[2] == "requeue"))
+        running = await engine.generate(request(steps=1000))
         await until(engine, lambda s: job(s, running).step >= 1)
         for priority in (0, 0, 5, 0, -5):
             await engine.generate(request(steps=1, frames=1, priority=priority))
@@ -38,10 +38,10 @@ asyncio.run(main())
 """
 
 
-def kill_an_engine_with_a_queue(home: Path, policy: str, how: signal.Signals = signal.SIGKILL) -> None:
+def kill_an_engine_with_a_queue(home: Path) -> None:
     """One job of 1000 steps runs, five wait; then the engine is gone."""
     engine = subprocess.Popen(
-        [sys.executable, "-c", ENGINE_WITH_A_QUEUE, str(home), policy],
+        [sys.executable, "-c", ENGINE_WITH_A_QUEUE, str(home)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
@@ -50,12 +50,12 @@ def kill_an_engine_with_a_queue(home: Path, policy: str, how: signal.Signals = s
         assert engine.stdout is not None
         assert engine.stdout.readline() == "ready\n"
     finally:
-        engine.send_signal(how)
+        engine.send_signal(signal.SIGKILL)
         engine.wait()
 
 
 async def test_after_kill_9_the_queue_goes_on_in_order_and_the_running_job_begins_again(home: Path) -> None:
-    await asyncio.to_thread(kill_an_engine_with_a_queue, home, "requeue")
+    await asyncio.to_thread(kill_an_engine_with_a_queue, home)
     async with Engine(settings(home)) as engine:
         begun = await until(engine, lambda s: job(s, "1").state is JobState.RUNNING)
         assert [found.id for found in begun.jobs] == ["1", "2", "3", "4", "5", "6"]
@@ -75,7 +75,7 @@ async def test_after_kill_9_the_queue_goes_on_in_order_and_the_running_job_begin
 
 
 async def test_a_job_that_may_not_begin_again_stays_interrupted(home: Path) -> None:
-    await asyncio.to_thread(kill_an_engine_with_a_queue, home, "leave it")
+    keep(home, running(1, requeue=False))
     for _ in range(2):
         async with Engine(settings(home)) as engine:
             snapshot = await until(engine, lambda s: s.jobs)
@@ -84,7 +84,7 @@ async def test_a_job_that_may_not_begin_again_stays_interrupted(home: Path) -> N
 
 
 async def test_who_only_looks_leaves_the_queue_alone(home: Path) -> None:
-    await asyncio.to_thread(kill_an_engine_with_a_queue, home, "requeue")
+    keep(home, running(1), waiting(2))
     before = rows(home)
     async with Engine(settings(home), load_wanted=False) as engine:
         snapshot = await until(engine, lambda s: True)

@@ -110,16 +110,12 @@ def test_peaks_that_torch_measured_are_taken_before_those_of_heartbeats(home: Pa
     events._estimator.observed = lambda *arguments: seen.append(arguments[5])  # type: ignore[method-assign]
     job_id = queue.submit(request(), ()).id
     pocket.running_job = job_id
-    finished = protocol.JobFinished(job=job_id, output="/x.mp4", seconds=1.0, stages=(), video_seconds=1.0)
     peak = protocol.PhasePeak(phase=Phase.VAE_DECODE, allocated_bytes=5, reserved_bytes=7)
-    events._finished(pocket, job_id, protocol.JobFinished(**{**_fields(finished), "peaks": (peak,)}))
+    finished = protocol.JobFinished(
+        job=job_id, output="/x.mp4", seconds=1.0, stages=(), video_seconds=1.0, peaks=(peak,)
+    )
+    events.handle(pocket, finished)
     assert seen == [{Phase.VAE_DECODE: 7}]
-
-
-def _fields(event: protocol.JobFinished) -> dict[str, object]:
-    import dataclasses
-
-    return {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
 
 
 def parts(home: Path) -> tuple[JobQueue, WorkerEvents, Deployment]:
@@ -134,3 +130,11 @@ def parts(home: Path) -> tuple[JobQueue, WorkerEvents, Deployment]:
         state=LoadState.LOADED,
     )
     return queue, WorkerEvents(queue, Estimator(History(home / "h.sqlite3")), lambda *_: None), pocket
+
+
+def test_a_job_that_is_queued_again_goes_before_a_higher_priority_whatever_the_reason() -> None:
+    queue = JobQueue(10)
+    begun, urgent = (queue.submit(request(priority=priority), ()).id for priority in (0, 100))
+    queue.update(begun, state=JobState.RUNNING)
+    queue.requeue(begun, "planned anew")
+    assert [job.id for job in queue.queued("pocket")] == [begun, urgent]

@@ -105,7 +105,7 @@ class JobQueue:
     def requeue(self, job_id: str, notice: str, **changes: Any) -> Job:
         """Queue a job again that had begun: before all that have not."""
         notices = (*self._jobs[job_id].notices, notice)
-        return self.update(job_id, state=JobState.QUEUED, notices=notices, **_UNTOUCHED, **changes)
+        return self.update(job_id, state=JobState.QUEUED, notices=notices, begun=True, **_UNTOUCHED, **changes)
 
     def queued(self, deployment: str) -> tuple[Job, ...]:
         """Waiting jobs of a deployment in the order in which they will run."""

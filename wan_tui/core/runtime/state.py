@@ -27,7 +27,8 @@ class Job:
     """One generation from submission to its end.
 
     ``observed_seconds`` and ``stages`` leave out loading and waiting, so they compare with ``estimate``.
-    ``retried`` counts failures after which it was queued again, ``interruptions`` engines that ended under it.
+    ``retried`` counts failures after which it was queued again, ``interruptions`` engines that ended under it;
+    ``begun`` says that it ran before it was queued again, for whatever reason.
     """
 
     id: str
@@ -50,11 +51,12 @@ class Job:
     preview: Preview | None = None
     retried: int = 0
     interruptions: int = 0
+    begun: bool = False
 
     @property
     def turn(self) -> tuple[bool, int]:
         """Sorts waiting jobs: those that had begun before, then by priority; equals stay as they came."""
-        return (not (self.retried or self.interruptions), -self.request.priority)
+        return (not self.begun, -self.request.priority)
 
 
 @dataclass(frozen=True, slots=True)
