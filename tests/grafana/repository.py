@@ -1,7 +1,11 @@
 """What the tests of this folder share: the files under grafana/ and the names that the exporter exports."""
 
+import functools
 import importlib.util
 import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,7 +13,10 @@ from typing import Any
 import yaml
 
 from tests import snapshots
+from tests.snapshot_parts import AT, GIB
 from wan_exporter.collector import metric_families
+from wan_tui.core.hardware.samples import VolumeSample
+from wan_tui.core.snapshot import Snapshot
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
 
@@ -30,11 +37,46 @@ def load_yaml(path: Path) -> Any:
 
 def exported_samples() -> set[str]:
     """Every sample name that any of the fixed snapshots leads to; ``up`` is Prometheus' own."""
-    situations = (snapshots.eight_gpus_one_lost, snapshots.pocket_running, snapshots.incompatible)
-    families = (family for situation in situations for family in metric_families(situation()))
-    return {"up"} | {sample.name for family in families for sample in family.samples}
+    return set(exported_labels())
+
+
+@functools.cache
+def exported_labels() -> Mapping[str, Mapping[str, set[str]]]:
+    """The values of each label of each sample in any of the fixed snapshots."""
+    found: dict[str, dict[str, set[str]]] = {"up": {"job": {"wantui"}}}
+    for snapshot in _situations():
+        for family in metric_families(snapshot):
+            for sample in family.samples:
+                values = found.setdefault(sample.name, defaultdict(set))
+                for label, value in sample.labels.items():
+                    values[label].add(str(value))
+    return found
+
+
+def _situations() -> Iterator[Snapshot]:
+    yield snapshots.pocket_running()
+    yield snapshots.incompatible()
+    host = snapshots.eight_gpus_one_lost()
+    yield host
+    # What the others have not: memory that an ended worker left behind, and the volume of the cache.
+    first, *others = host.deployments
+    volumes = (*host.host.volumes, VolumeSample("cache", "/var/cache/wan", 64 * GIB, 40 * GIB))
+    yield replace(
+        host,
+        deployments=(replace(first, unreleased_bytes=GIB, idle_unload_at=AT + 600), *others),
+        host=replace(host.host, volumes=volumes),
+        config=replace(host.config, last_success_at=AT),
+    )
 
 
 def metrics_in(expression: str) -> set[str]:
     """Names of the metrics in a PromQL expression."""
     return set(re.findall(r"\b(?:wantui_\w+|up)\b", expression))
+
+
+def matchers_in(expression: str) -> Iterator[tuple[str, str, str]]:
+    """Metric, label and value of every condition that a selector of a PromQL expression makes."""
+    for metric, conditions in re.findall(r"\b(wantui_\w+|up){(.*?)}", expression):
+        for label, values in re.findall(r'(\w+)(?:=|!=|=~|!~)"(.*?)"', conditions):
+            for value in values.split("|"):
+                yield metric, label, value
