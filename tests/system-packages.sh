@@ -14,6 +14,7 @@ need cc gcc "the tests on a simulated NVIDIA driver are skipped"
 need tmux tmux "the test of the terminal UI in a real terminal is skipped"
 need prometheus prometheus "the tests with a real Prometheus are skipped"
 need promtool prometheus "the checks of metrics, rules and dashboards by promtool are skipped"
+need amtool prometheus-alertmanager "the check of the routes of Alertmanager is skipped"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -125,6 +125,7 @@ def test_runbooks_have_no_page_without_alert_and_name_real_metrics() -> None:
     text = Path(GRAFANA / "runbooks.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^## (\w+)$", text, re.M)) == {rule["alert"] for rule in RULES}
     assert {name for name in re.findall(r"wantui_\w+", text)} <= exported_samples()
+    assert set(re.findall(r"\]\(#(\w+)\)", text)) <= {rule["alert"].lower() for rule in RULES}
 
 
 def test_the_scrape_job_is_the_one_that_the_rules_watch() -> None:
