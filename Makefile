@@ -13,10 +13,10 @@ selftest: .venv/.run
 	@exec $(BIN)/wan-tui selftest
 
 test: .venv/.test system-packages
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 test-all: .venv/.test system-packages
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest -n auto --dist loadfile -m "not gpu"
 
 lint: .venv/.test
 	$(BIN)/ruff check .
