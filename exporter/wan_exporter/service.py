@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from wan_exporter.arguments import Address
 from wan_exporter.notify import Notifier
 from wan_exporter.web import Latest, Server, create_app, not_ready, serve
 from wan_tui import __version__
@@ -31,13 +31,6 @@ log = logging.getLogger("wan_exporter")
 # What closing takes beyond the jobs: workers that do not end by themselves are killed within this.
 CLOSING_SECONDS = 15.0
 IDLE_LOOK_SECONDS = 1.0
-
-
-class Address(NamedTuple):
-    """Where to listen; an empty host is every address."""
-
-    host: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,12 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
+from wan_exporter.arguments import DEFAULT_TELEMETRY_PATH
 from wan_exporter.collector import SnapshotCollector
 from wan_exporter.landing import landing_page
 from wan_tui import __version__
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.snapshot import Snapshot
-
-DEFAULT_TELEMETRY_PATH = "/metrics"
 
 Latest = Callable[[], Snapshot | None]
 
