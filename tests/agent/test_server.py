@@ -16,6 +16,7 @@ from wan_tui.agent.places import places
 from wan_tui.agent.server import ControlSocket
 from wan_tui.agent.socket_client import SocketClient
 from wan_tui.core.errors import WanTuiError
+from wan_tui.core.planning.questions import Question
 from wan_tui.core.snapshot import Snapshot
 
 
@@ -157,3 +158,27 @@ async def test_a_socket_that_was_removed_is_made_again(home: Path) -> None:
         await until(engine, lambda s: any("made it again" in event.message for event in s.log.events), 10)
         async with SocketClient(path) as client:
             assert client.info is not None
+
+
+async def test_questions_are_answered_and_nothing_changes(home: Path) -> None:
+    async with serving(home) as (engine, _, path), SocketClient(path) as client, curl(path) as session:
+        before = await until(engine, lambda s: True)
+        questions = [Question(deployment="pocket", frames=8), Question(model="t2v-A14B", gpu="h100 80gb hbm3")]
+        here, elsewhere = await client.assess(questions)
+        assert here == (await engine.assess(questions[:1]))[0], "the same over the socket"
+        assert here.clip.frames == 9
+        assert "rounded" in here.notices[0]
+        assert "H100" in elsewhere.where
+        assert elsewhere.compatibility.memory is not None
+        for body, says in (
+            ('{"deployment": "pocke"}', "did you mean pocket?"),
+            ('[{"deploymnt": "pocket"}]', "0: unknown key 'deploymnt'"),
+            ('[{"deployment": "pocket", "frames": "9"}]', "0.frames: "),
+            ("[", "Invalid JSON"),
+            ("[3]", "0: "),
+        ):
+            async with session.post("/v1/assessments", data=body) as response:
+                assert response.status == 400
+                assert says in (await response.json())["error"]
+        assert engine.latest is not None
+        assert engine.latest.jobs == before.jobs

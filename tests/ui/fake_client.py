@@ -1,10 +1,12 @@
 """A client without an engine: the test publishes snapshots and reads which commands came."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest
+from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.snapshot import Snapshot
+from wan_tui.core.words import Verdict
 
 
 class FakeClient:
@@ -13,6 +15,8 @@ class FakeClient:
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         self.commands: list[tuple[str, str]] = []
         self.requests: list[GenerationRequest] = []
+        self.questions: list[Question] = []
+        self.answer: Callable[[Question], Assessment] = unknown_answer
         self.refusal: Exception | None = None
         self.closed = 0
         self.streams = 0
@@ -65,7 +69,32 @@ class FakeClient:
     async def cancel(self, job: str) -> None:
         self._record("cancel", job)
 
+    async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
+        """Answers as ``answer`` says; a query is no command, but a refusal holds for it too."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.questions.extend(questions)
+        return tuple(self.answer(question) for question in questions)
+
     def _record(self, command: str, name: str) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.commands.append((command, name))
+
+
+def unknown_answer(question: Question) -> Assessment:
+    """What a planner says that knows nothing about the device."""
+    clip = Clip(
+        width=question.width or 832,
+        height=question.height or 480,
+        frames=question.frames or 81,
+        steps=question.steps or 40,
+        guidance=4.0,
+    )
+    return Assessment(
+        compatibility=Compatibility(verdict=Verdict.UNKNOWN, reason="nothing is known about the device"),
+        model=question.model or "t2v-A14B",
+        profile=question.profile or "auto",
+        where=question.gpu or question.device or "this host",
+        clip=clip,
+    )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from wan_tui.core.planning.plan import GenerationRequest
+    from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.snapshot import Snapshot
 
 
@@ -39,4 +40,11 @@ class Client(Protocol):
 
     async def cancel(self, job: str) -> None:
         """Cancel a queued job at once, a running one between two steps."""
+        ...
+
+    async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
+        """Will it fit, how long will it take: one answer for each question; a query, which changes nothing.
+
+        Raises UsageError for an unknown name or more than ``MAX_QUESTIONS``.
+        """
         ...

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from wan_tui.core.broadcast import Latest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from types import TracebackType
 
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
     from wan_tui.core.planning.plan import GenerationRequest
+    from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.snapshot import Snapshot
 
     # Runs beside the engine on its loop, e.g. the metrics endpoint.
@@ -79,6 +80,9 @@ class EmbeddedClient:
 
     async def cancel(self, job: str) -> None:
         await self._ask(self._engine.cancel(job))
+
+    async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
+        return await self._ask(self._engine.assess(questions))
 
     async def _ask(self, command: Coroutine[Any, Any, Result]) -> Result:
         result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))

@@ -1,8 +1,8 @@
 """The engine behind a Unix socket: HTTP and JSON, for this user alone.
 
 ``GET /v1/version``, ``/v1/snapshot``, ``/v1/snapshots?after=N&instance=ID`` (newline-delimited, the newest wins);
-``POST /v1/deployments/NAME/load`` and ``/unload``, ``/v1/jobs``, ``/v1/jobs/ID/cancel``. Errors are
-``{"error": text, "exit_status": n}``.
+``POST /v1/deployments/NAME/load`` and ``/unload``, ``/v1/jobs``, ``/v1/jobs/ID/cancel``, ``/v1/assessments``. Errors
+are ``{"error": text, "exit_status": n}``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from aiohttp import web
 
 from wan_tui.agent.messages import API, AgentInfo, JobOrder, error_body, parse
 from wan_tui.agent.places import answers, make_private
+from wan_tui.agent.planning_routes import add_planning_routes
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Api:
         app.router.add_post("/v1/deployments/{name}/unload", self._unload)
         app.router.add_post("/v1/jobs", self._generate)
         app.router.add_post("/v1/jobs/{id}/cancel", self._cancel)
+        add_planning_routes(app.router, self._engine)
         return app
 
     @web.middleware

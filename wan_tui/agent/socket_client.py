@@ -15,13 +15,14 @@ from wan_tui import __version__
 from wan_tui.core.errors import WanTuiError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
     import aiohttp
 
     from wan_tui.agent.messages import AgentInfo
     from wan_tui.core.planning.plan import GenerationRequest
+    from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.snapshot import Snapshot
 
 COMMAND_SECONDS = 60.0
@@ -98,6 +99,12 @@ class SocketClient:
     async def cancel(self, job: str) -> None:
         await self._post(f"/v1/jobs/{quote(job, safe='')}/cancel")
 
+    async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
+        from wan_tui.agent.planning_messages import assessments_from
+
+        body = await self._post_for_bytes("/v1/assessments", [dataclasses.asdict(one) for one in questions])
+        return await asyncio.to_thread(assessments_from, body)
+
     async def _know_again(self, seen: Snapshot) -> None:
         """After a loss another agent may answer; its snapshots are numbered anew."""
         info = await self._identify()
@@ -165,12 +172,15 @@ class SocketClient:
         return snapshot
 
     async def _post(self, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(await self._post_for_bytes(path, data))
+        return answer
+
+    async def _post_for_bytes(self, path: str, data: object = None) -> bytes:
         with self._loss_told():
             async with self._session.post(path, json=data) as response:
                 if response.status >= 400:
                     await self._refuse(response)
-                answer: dict[str, Any] = json.loads(await response.read())
-                return answer
+                return await response.read()
 
     @staticmethod
     async def _refuse(response: aiohttp.ClientResponse) -> None:

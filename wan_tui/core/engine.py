@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +22,7 @@ from wan_tui.core.hardware.probe import GpuProbe
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
 from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime.deployment import Launcher
 from wan_tui.core.runtime.launcher import LocalLauncher
 from wan_tui.core.runtime.manager import Manager
@@ -140,6 +141,11 @@ class Engine:
     async def cancel(self, job: str) -> None:
         await self._manager.cancel(job)
         self._publish_now()
+
+    async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
+        """What would be, one answer for each question: a query, which changes nothing."""
+        await self._first_poll()
+        return await self._manager.answer(questions)
 
     async def reload(self, settings: Settings) -> None:
         """Take up another configuration; what it does not change goes on untouched."""

@@ -29,19 +29,31 @@ def assess(
     profiles: Mapping[str, Profile] | None = None,
     quantizations: frozenset[Quantization] = CHOOSABLE,
     fixed: Quantization | None = None,
+    with_image: bool | None = None,
+    batch: int = 1,
+    remedies: bool = True,
 ) -> Compatibility:
     """Choose device and plan for the deployment's default clip and judge it.
 
     ``own_pids`` are worker processes whose memory counts as free, ``reserved`` what others will hold (``room_of``),
     ``profiles`` those that there are (default: the built-in ones), ``quantizations`` what can
     be run on this host, ``fixed`` how the files that the deployment names are stored, whatever its profile says.
+    ``with_image`` says whether a picture is encoded (None: as the model needs), ``batch`` is clips at once; without
+    ``remedies`` what would make it fit is not looked for.
     """
     known = profiles or built_in_profiles()
     chosen = known[deployment.profile]
     if fixed is not None:
         chosen = dataclasses.replace(chosen, quantizations=(fixed,))
         quantizations = quantizations | {fixed}
-    task = Task(model=model, clip=default_clip(model, deployment.defaults), profile=chosen, quantizations=quantizations)
+    task = Task(
+        model=model,
+        clip=default_clip(model, deployment.defaults),
+        profile=chosen,
+        with_image=with_image,
+        batch=batch,
+        quantizations=quantizations,
+    )
     if chosen.cpu_only or deployment.device == "cpu":
         return judge_cpu(model, task.clip, host_room(host), fixed)
     if deployment.device == "auto" and not hardware.driver.present:
@@ -56,7 +68,7 @@ def assess(
     }
     allowed = tuple(found[gpu.uuid] for gpu in samples)
     answer = judge(task, allowed, host_room(host))
-    if answer.verdict in RUNS:
+    if answer.verdict in RUNS or not remedies:
         return answer
     emptied = []
     for gpu in samples:
@@ -65,7 +77,7 @@ def assess(
         room = room_of(gpu, own_pids=pids, reserved=reserved, limits=limits)
         if holders and room is not None:
             emptied.append((room, holders))
-    remedies = find_remedies(
+    found_remedies = find_remedies(
         task,
         allowed,
         host_room(host),
@@ -73,7 +85,7 @@ def assess(
         emptied=emptied,
         profiles=known,
     )
-    return dataclasses.replace(answer, remedies=remedies)
+    return dataclasses.replace(answer, remedies=found_remedies)
 
 
 def _samples(device: str, hardware: HardwareSample) -> tuple[GpuSample, ...] | Compatibility:

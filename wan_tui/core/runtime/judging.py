@@ -1,14 +1,15 @@
 """What is known about a deployment now: its verdict by the planner, as observed here, and how the rules come out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from wan_tui.core.catalog.profiles import Profile
 from wan_tui.core.config import Settings
 from wan_tui.core.hardware.samples import HardwareSample, HostSample
 from wan_tui.core.planning.assess import assess
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.compatibility import with_memory
-from wan_tui.core.planning.plan import Compatibility
+from wan_tui.core.planning.plan import Clip, Compatibility
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.ladder import capped
@@ -24,11 +25,32 @@ class Judge:
     def __init__(self, settings: Settings, estimator: Estimator) -> None:
         self._settings = settings
         self._estimator = estimator
+        self._profiles = settings.known_profiles
         self._quantizations = runnable_quantizations(installed_libraries())
 
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """Every profile there is, by name."""
+        return self._profiles
+
+    @staticmethod
+    def clip(deployment: Deployment) -> Clip:
+        """What the deployment makes when a request does not say."""
+        return default_clip(deployment.model, deployment.settings.defaults)
+
     def compatibility(
-        self, deployment: Deployment, hardware: HardwareSample, host: HostSample, others: Sequence[Deployment]
+        self,
+        deployment: Deployment,
+        hardware: HardwareSample,
+        host: HostSample,
+        others: Sequence[Deployment],
+        *,
+        profiles: Mapping[str, Profile] | None = None,
+        with_image: bool | None = None,
+        batch: int = 1,
+        remedies: bool = True,
     ) -> Compatibility:
+        """The verdict; ``profiles`` (default: those of the settings), picture and ``batch`` as in ``assess``."""
         wanted = deployment.settings
         if deployment.plan is not None and deployment.worker is not None:
             # A running worker stays where it is: judge that device, not the one that a new load would get.
@@ -41,17 +63,19 @@ class Judge:
             own_pids=[deployment.worker.pid] if deployment.worker else [],
             reserved=self._reserved(deployment, others),
             limits=capped(self._settings.limits, deployment),
-            profiles=self._settings.known_profiles,
+            profiles=profiles or self._profiles,
             quantizations=self._quantizations,
             fixed=files_quantization(deployment.settings.files),
+            with_image=with_image,
+            batch=batch,
+            remedies=remedies,
         )
 
     def as_observed(self, deployment: Deployment, answer: Compatibility) -> Compatibility:
         """The answer with the memory that was observed under its plan, once there were runs."""
         if answer.plan is None or answer.memory is None or answer.plan.device == "cpu":
             return answer
-        clip = default_clip(deployment.model, deployment.settings.defaults)
-        memory = self._estimator.memory(deployment, answer.plan, clip, answer.memory)
+        memory = self._estimator.memory(deployment, answer.plan, self.clip(deployment), answer.memory)
         return with_memory(answer, memory) if memory.runs else answer
 
     @staticmethod

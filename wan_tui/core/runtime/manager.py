@@ -12,7 +12,9 @@ from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
 from wan_tui.core.planning.plan import Compatibility, GenerationRequest
+from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime import protocol
+from wan_tui.core.runtime.asking import Asker
 from wan_tui.core.runtime.deployment import Deployment, Launcher
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.events import WorkerEvents
@@ -194,6 +196,19 @@ class Manager:
         elif deployment.worker is not None:
             deployment.worker.send(protocol.Cancel(job=job_id))
         self._changed()
+
+    async def answer(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
+        """What would be, one answer for each question. Raises UsageError for a name that is unknown."""
+        asker = Asker(
+            catalogue=self._catalogue,
+            deployments=self._deployments,
+            judge=self._judge,
+            estimator=self._estimator,
+            limits=self._settings.limits,
+            hardware=self._loader.hardware,
+            host=self._host,
+        )
+        return await asker.answer(questions)
 
     async def reload(self, settings: Settings, host: HostSample, checkpoints: Mapping[str, Path | None]) -> Changes:
         """Take up another configuration; deployments that it does not change keep worker and jobs.
