@@ -29,6 +29,7 @@ from wan_tui.core.runtime.manager import Manager
 from wan_tui.core.runtime.queue_store import QueueStore, queue_file
 from wan_tui.core.runtime.state import EventLog, Job, LogEvent
 from wan_tui.core.snapshot import ComponentSize, ConfigStatus, ModelSummary, Snapshot
+from wan_tui.core.validation.environment import Libraries, installed_libraries
 
 EVENTS_KEPT = 200
 # Changes within this time become one snapshot: a burst of worker events does not become a burst of snapshots.
@@ -39,6 +40,7 @@ class Engine:
     """``async with Engine(settings) as engine``: runs until the block is left, then stops every worker.
 
     ``load_wanted`` False leaves deployments unloaded that the configuration wants loaded (to look, not to run).
+    ``gpu_probe``, ``host``, ``libraries`` and ``launcher`` are for another host than this one: a simulated one.
 
     Commands raise WanTuiError (UsageError for bad input) and return at once; what they cause shows in snapshots, and
     the newest snapshot knows of a command as soon as it has returned.
@@ -50,6 +52,8 @@ class Engine:
         *,
         load_wanted: bool = True,
         gpu_probe: GpuProbe | None = None,
+        host: Callable[[], HostSample] | None = None,
+        libraries: Libraries = installed_libraries,
         launcher: Launcher | None = None,
         on_log: Callable[[LogEvent], None] | None = None,
         catalogue: Catalogue | None = None,
@@ -60,6 +64,8 @@ class Engine:
         self._gpu_probe = gpu_probe or NvmlProbe(settings.polling.deadline_seconds)
         self._launcher = launcher or LocalLauncher()
         self._on_log = on_log
+        self._sample_host = host
+        self._libraries = libraries
         self._host_probe = _host_probe(settings)
         self._polling = asyncio.Lock()
         self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
@@ -95,6 +101,7 @@ class Engine:
             self.log,
             self._dirty.set,
             self._queue_store,
+            self._libraries,
         )
         self.log("info", "engine", f"wan-tui {__version__} started")
         self._tasks = [asyncio.create_task(loop) for loop in (self._poll(), self._validate(), self._publish())]
@@ -238,6 +245,8 @@ class Engine:
             )
             for name, deployment in self._settings.deployments.items()
         }
+        if self._sample_host is not None:
+            return self._sample_host(), checkpoints
         sample = self._host_probe.sample()
         if self._cpu_rate is None:
             self._cpu_rate = with_cpu_rate(sample, self._settings.paths.cache).matmul_flop_per_second or 0.0

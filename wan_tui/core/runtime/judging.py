@@ -14,7 +14,7 @@ from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.ladder import capped
 from wan_tui.core.validation.deployment import judge_deployment
-from wan_tui.core.validation.environment import installed_libraries, judge_room, runnable_quantizations
+from wan_tui.core.validation.environment import judge_room, runnable_quantizations
 from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.validation.transformer_file import files_quantization
 
@@ -22,11 +22,11 @@ from wan_tui.core.validation.transformer_file import files_quantization
 class Judge:
     """Judges deployments under ``settings``; reads nothing but what it is given and the history."""
 
-    def __init__(self, settings: Settings, estimator: Estimator) -> None:
+    def __init__(self, settings: Settings, estimator: Estimator, libraries: Mapping[str, str]) -> None:
         self._settings = settings
         self._estimator = estimator
         self._profiles = settings.known_profiles
-        self._quantizations = runnable_quantizations(installed_libraries())
+        self._quantizations = runnable_quantizations(libraries)
 
     @property
     def profiles(self) -> Mapping[str, Profile]:

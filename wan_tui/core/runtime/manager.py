@@ -30,6 +30,7 @@ from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.runtime.status import deployment_status
 from wan_tui.core.runtime.supervision import Step, decide
 from wan_tui.core.runtime.validator import validate
+from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.request import check_output, normalise
 from wan_tui.core.words import (
     JobFailureReason,
@@ -53,6 +54,7 @@ class Manager:
         log: Log,
         changed: Callable[[], None],
         store: QueueStore | None = None,
+        libraries: Libraries = installed_libraries,
     ) -> None:
         self._settings = settings
         self._catalogue = catalogue
@@ -63,7 +65,8 @@ class Manager:
         self._log = log
         self._changed = changed
         self._estimator = Estimator(history)
-        self._judge = Judge(settings, self._estimator)
+        self._libraries = libraries
+        self._judge = Judge(settings, self._estimator, libraries())
         self.validation_due = asyncio.Event()
         limit = settings.limits.max_queued_jobs
         self.queue = JobQueue(limit) if store is None else kept_queue(limit, store)
@@ -118,7 +121,7 @@ class Manager:
         self.validation_due.clear()
         for deployment in list(self._deployments.values()):
             checkpoint = self._loader.checkpoints.get(deployment.name)
-            await validate(deployment, checkpoint, self._settings.limits, driver, host, self._log)
+            await validate(deployment, checkpoint, self._settings.limits, self._libraries, driver, host, self._log)
             deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
             self._changed()
 
@@ -217,7 +220,7 @@ class Manager:
         """
         found = changes(self._settings, settings)
         self._settings, self._host = settings, host
-        self._judge = Judge(settings, self._estimator)
+        self._judge = Judge(settings, self._estimator, self._libraries())
         self._loader.checkpoints = checkpoints
         self._loader.use(settings.paths.cache, settings.paths.models)
         self._runner.use(settings.paths.outputs, settings.paths.output_template)

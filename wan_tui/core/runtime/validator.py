@@ -8,7 +8,7 @@ from pathlib import Path
 from wan_tui.core.config.settings import LimitSettings
 from wan_tui.core.hardware.samples import DriverStatus, HostSample
 from wan_tui.core.runtime.deployment import Deployment
-from wan_tui.core.validation.environment import installed_libraries, judge_host
+from wan_tui.core.validation.environment import Libraries, judge_host
 from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.validation.subjects import judge_checkpoint, judge_model
 
@@ -17,6 +17,7 @@ async def validate(
     deployment: Deployment,
     checkpoint: Path | None,
     limits: LimitSettings,
+    libraries: Libraries,
     driver: DriverStatus,
     host: HostSample,
     log: Callable[[str, str, str], None],
@@ -29,7 +30,7 @@ async def validate(
         defaults = deployment.settings.defaults
         of_model = judge_model(deployment.model, name=deployment.name, defaults=defaults, limits=limits)
         of_checkpoint = judge_checkpoint(deployment.model, checkpoint, deployment.settings)
-        return of_model + of_checkpoint + judge_host(installed_libraries(), driver, host)
+        return of_model + of_checkpoint + judge_host(libraries(), driver, host)
 
     try:
         validation.judgement = await asyncio.to_thread(judge)

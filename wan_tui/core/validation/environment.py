@@ -1,7 +1,7 @@
 """What is installed on this host and what room it has: read without importing any of it, judged purely."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -18,6 +18,8 @@ from wan_tui.core.validation.rulebook import finding
 from wan_tui.core.words import Quantization, Verdict
 
 DISTRIBUTION = "wan-tui"
+Libraries = Callable[[], Mapping[str, str]]
+"""Tells the versions of the libraries that matter to workers, by name."""
 # A clip takes some 10 MB; with less than this a few days of work no longer fit.
 OUTPUT_SPACE_BYTES = 2 << 30
 
