@@ -11,9 +11,10 @@ import pytest
 
 from tests.cli.harness import config
 from tests.core.test_history import record
-from wan_tui.cli.history import CSV_HEADER, parse_since
 from wan_tui.cli.main import main
 from wan_tui.core.history import TOTAL, Figure, History, Kind, Record
+from wan_tui.core.history.tables import CSV_HEADER
+from wan_tui.core.runtime.past import parse_since
 
 NOW = time.time()
 

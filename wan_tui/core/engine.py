@@ -26,6 +26,8 @@ from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime.deployment import Launcher
 from wan_tui.core.runtime.launcher import LocalLauncher
 from wan_tui.core.runtime.manager import Manager
+from wan_tui.core.runtime.past import MAX_PAGE, PastFilter, PastPage
+from wan_tui.core.runtime.past_pages import read_page, read_text
 from wan_tui.core.runtime.queue_store import QueueStore, queue_file
 from wan_tui.core.runtime.state import EventLog, Job, LogEvent
 from wan_tui.core.snapshot import ComponentSize, ConfigStatus, ModelSummary, Snapshot
@@ -153,6 +155,22 @@ class Engine:
         """What would be, one answer for each question: a query, which changes nothing."""
         await self._first_poll()
         return await self._manager.answer(questions)
+
+    async def move(self, job: str, by: int) -> None:
+        self._manager.move(job, by)
+        self._publish_now()
+
+    async def remove(self, job: str) -> None:
+        self._manager.remove(job)
+        self._publish_now()
+
+    async def past(self, chosen: PastFilter, before: str | None = None, limit: int = MAX_PAGE) -> PastPage:
+        """A page of the history. Raises WanTuiError."""
+        return await asyncio.to_thread(read_page, self._settings.paths.history, chosen, before=before, limit=limit)
+
+    async def past_text(self, chosen: PastFilter, form: str) -> str:
+        """All that ``chosen`` lets through, as ``csv`` or ``json``. Raises WanTuiError."""
+        return await asyncio.to_thread(read_text, self._settings.paths.history, chosen, form)
 
     async def reload(self, settings: Settings) -> None:
         """Take up another configuration; what it does not change goes on untouched."""

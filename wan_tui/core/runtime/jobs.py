@@ -88,6 +88,16 @@ class JobQueue:
             self._changed(job)
         return job
 
+    def rewrite(self, job: Job) -> None:
+        """Put a newer version of a job in its place, and have it kept although its state is the same."""
+        self._jobs[job.id] = job
+        self._changed(job)
+
+    def remove(self, job_id: str) -> None:
+        """Take a job off the list for good."""
+        del self._jobs[job_id]
+        self._forgotten(job_id)
+
     def finish(self, job_id: str, **changes: Any) -> Job:
         return self._end(job_id, JobState.FINISHED, progress_ratio=1.0, **changes)
 

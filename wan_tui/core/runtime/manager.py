@@ -13,7 +13,7 @@ from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSamp
 from wan_tui.core.history import History
 from wan_tui.core.planning.plan import Compatibility, GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
-from wan_tui.core.runtime import protocol
+from wan_tui.core.runtime import protocol, queueing
 from wan_tui.core.runtime.asking import Asker
 from wan_tui.core.runtime.deployment import Deployment, Launcher
 from wan_tui.core.runtime.estimates import Estimator
@@ -212,6 +212,19 @@ class Manager:
             host=self._host,
         )
         return await asker.answer(questions)
+
+    def move(self, job_id: str, by: int) -> None:
+        """Let a waiting job run ``by`` places later (negative: earlier). Raises UsageError."""
+        queueing.move(self.queue, job_id, by)
+        self._changed()
+
+    def remove(self, job_id: str) -> None:
+        """Take a job that waits or has ended off the list. Raises UsageError while it runs."""
+        job = queueing.remove(self.queue, job_id)
+        if job.state is JobState.QUEUED:
+            self._find(job.request.deployment).tallies.jobs_cancelled += 1
+        self._log("info", job.request.deployment, f"job {job_id} removed from the queue")
+        self._changed()
 
     async def reload(self, settings: Settings, host: HostSample, checkpoints: Mapping[str, Path | None]) -> Changes:
         """Take up another configuration; deployments that it does not change keep worker and jobs.
