@@ -19,6 +19,7 @@ from wan_tui.core.planning.remedies import RUNS
 from wan_tui.core.runtime.asking import Asker
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.judging import Judge
+from wan_tui.core.validation.environment import installed_libraries
 from wan_tui.core.words import Basis, LoadState, OffloadMode, Verdict
 
 
@@ -61,7 +62,7 @@ def asker(
     return Asker(
         catalogue=load_catalogue(),
         deployments={one.name: one for one in deployments},
-        judge=Judge(settings, here.estimator),
+        judge=Judge(settings, here.estimator, installed_libraries()),
         estimator=here.estimator,
         limits=settings.limits,
         hardware=sample,
