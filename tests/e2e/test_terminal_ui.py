@@ -159,7 +159,7 @@ def test_a_job_outlives_its_terminal_and_the_next_one_shows_it(terminal: Termina
 
     again = open_terminal(home)
     again.wait_for("pocket")
-    again.press("2")
+    again.press("5")
     done = again.wait_for("finished")
     assert "600" in done
     assert workers(home) == [worker], "it never stopped"

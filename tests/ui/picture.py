@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, snapshot, keys in (
         ("overview", snapshots.eight_gpus_one_lost(), ()),
-        ("generate", snapshots.pocket_running(), ("2",)),
+        ("generate", snapshots.pocket_running(), ("5",)),
     ):
         (folder / f"{name}.svg").write_text(asyncio.run(draw(snapshot, keys)))
 

@@ -271,7 +271,7 @@ async def test_the_preview_has_the_colours_of_the_frame(drive: Drive) -> None:
 
 async def test_number_keys_choose_the_screen_and_esc_goes_back_but_never_quits(drive: Drive) -> None:
     async with drive(snapshots.pocket_running()) as it:
-        await it.press("3")
+        await it.press("8")
         assert isinstance(it.app.screen, LogScreen)
         assert "loaded in 6.5 s" in it.text("#log")
         await it.press("escape")
@@ -310,12 +310,12 @@ async def test_the_cursor_stays_on_its_deployment_when_rows_change(drive: Drive)
 
 
 async def test_help_lists_every_binding_of_the_screen_and_of_the_app(drive: Drive) -> None:
-    async with drive(snapshots.pocket_running(), size=(100, 60)) as it:
-        for key, screen in (("1", OverviewScreen), ("g", GenerateScreen), ("3", LogScreen)):
+    async with drive(snapshots.pocket_running(), size=(100, 90)) as it:
+        for key, screen in (("1", OverviewScreen), ("g", GenerateScreen), ("8", LogScreen)):
             await it.press(key, *(("escape",) if key == "g" else ()), "question_mark")
             assert isinstance(it.app.screen, Help)
             shown = it.text("#help-rows")
-            for owner in (screen, BaseScreen, type(it.app), SelectableRows, Choice, Confirm, Help):
+            for owner in (screen, BaseScreen, type(it.app), SelectableRows, *screen.widgets_with_keys, Confirm, Help):
                 for binding in owner.BINDINGS:
                     assert isinstance(binding, Binding)
                     assert ", ".join(key_name(key) for key in binding.key.split(",")) in shown

@@ -32,7 +32,7 @@ def frames(snapshot: Snapshot, view: View) -> list[Frame]:
         format_deployments.deployments(snapshot, view, explain=True),
         format_deployments.deployment_detail(snapshot, name, view),
         format_deployments.models(snapshot, view),
-        format.header((("1", "Overview", True),), snapshot, (), view),
+        format.header((("1", "Overview", "Over"),), "1", (), snapshot, (), view),
         format_jobs.job_panel(snapshot, job, (), view, full=True),
         format_jobs.job_list(snapshot, view),
         format_jobs.log(snapshot, view),

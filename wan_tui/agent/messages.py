@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -82,6 +83,16 @@ def parse(model: type[Model], body: bytes) -> Model:
             known = ", ".join(model.model_fields)
             raise UsageError(f"unknown key {key!r}; known: {known}{rest}") from None
         raise UsageError(f"{key + ': ' if key else 'body: '}{problem['msg']}{rest}") from None
+
+
+def read(kind: Any, body: bytes) -> Any:
+    """``body`` as ``kind``: a dataclass, or ``tuple[SomeDataclass, ...]``. Raises ``pydantic.ValidationError``."""
+    return _adapter(kind).validate_json(body)
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def error_body(error: WanTuiError) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """The engine behind a Unix socket: HTTP and JSON, for this user alone.
 
 ``GET /v1/version``, ``/v1/snapshot``, ``/v1/snapshots?after=N&instance=ID`` (newline-delimited, the newest wins);
-``POST /v1/deployments/NAME/load`` and ``/unload``, ``/v1/jobs``, ``/v1/jobs/ID/cancel``, ``/v1/assessments``. Errors
-are ``{"error": text, "exit_status": n}``.
+everything else is in ``routes``. Errors are ``{"error": text, "exit_status": n}``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import os
 import socket
 import struct
@@ -21,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from wan_tui.agent.messages import API, AgentInfo, JobOrder, error_body, parse
+from wan_tui.agent.messages import API, AgentInfo, error_body
 from wan_tui.agent.places import answers, make_private
-from wan_tui.agent.planning_routes import add_planning_routes
-from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
+from wan_tui.agent.routes import all_routes
+from wan_tui.agent.routes.answers import JSON_TYPE, answer
+from wan_tui.core.errors import UsageError, WanTuiError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 STREAM_INTERVAL_SECONDS = 0.1
 WATCH_SECONDS = 1.0
 BACKLOG = 512
-JSON_TYPE = "application/json"
 STREAM_TYPE = "application/x-ndjson"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -63,11 +61,7 @@ class Api:
         app.router.add_get("/v1/version", self._version)
         app.router.add_get("/v1/snapshot", self._snapshot)
         app.router.add_get("/v1/snapshots", self._snapshots)
-        app.router.add_post("/v1/deployments/{name}/load", self._load)
-        app.router.add_post("/v1/deployments/{name}/unload", self._unload)
-        app.router.add_post("/v1/jobs", self._generate)
-        app.router.add_post("/v1/jobs/{id}/cancel", self._cancel)
-        add_planning_routes(app.router, self._engine)
+        app.router.add_routes(all_routes(self._engine))
         return app
 
     @web.middleware
@@ -75,19 +69,19 @@ class Api:
         """Only this user; every error as one line of JSON."""
         try:
             if peer_uid(request) != self._uid:
-                return _answer(error_body(WanTuiError("this socket answers its owner alone")), 403)
+                return answer(error_body(WanTuiError("this socket answers its owner alone")), 403)
             self._last_request = time.monotonic()
             return await handler(request)
         except UsageError as error:
-            return _answer(error_body(error), 400)
+            return answer(error_body(error), 400)
         except WanTuiError as error:
-            return _answer(error_body(error), 409)
+            return answer(error_body(error), 409)
         except web.HTTPException as error:
             what = f"{request.method} {request.path}: {error.reason}; this is {API} of wan-tui {self.info.version}"
-            return _answer(error_body(UsageError(what)), error.status)
+            return answer(error_body(UsageError(what)), error.status)
 
     async def _version(self, _request: web.Request) -> web.Response:
-        return _answer(dataclasses.asdict(dataclasses.replace(self.info, clients=self.clients)))
+        return answer(dataclasses.asdict(dataclasses.replace(self.info, clients=self.clients)))
 
     async def _snapshot(self, _request: web.Request) -> web.Response:
         async for snapshot in self._engine.snapshots():
@@ -128,31 +122,6 @@ class Api:
         if self._line is None or self._line[0] is not snapshot:
             self._line = snapshot, snapshot.to_json().encode() + b"\n"
         return self._line[1]
-
-    async def _load(self, request: web.Request) -> web.Response:
-        await self._engine.load(request.match_info["name"])
-        return self._accepted()
-
-    async def _unload(self, request: web.Request) -> web.Response:
-        await self._engine.unload(request.match_info["name"])
-        return self._accepted()
-
-    async def _cancel(self, request: web.Request) -> web.Response:
-        await self._engine.cancel(request.match_info["id"])
-        return self._accepted()
-
-    async def _generate(self, request: web.Request) -> web.Response:
-        order = parse(JobOrder, await request.read())
-        async for snapshot in self._engine.snapshots():
-            deployment = snapshot.deployment(order.deployment)
-            if deployment is None:
-                raise unknown_name("deployment", order.deployment, [known.name for known in snapshot.deployments])
-            return self._accepted(job=await self._engine.generate(order.request(deployment.defaults)))
-        raise WanTuiError("the engine is stopping")
-
-    def _accepted(self, **more: str) -> web.Response:
-        newest = self._engine.latest
-        return _answer({**more, "snapshot": newest.number if newest else 0}, 202)
 
 
 class ControlSocket:
@@ -234,7 +203,3 @@ def peer_uid(request: web.Request) -> int | None:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     uid: int = struct.unpack("3i", credentials)[1]
     return uid
-
-
-def _answer(data: object, status: int = 200) -> web.Response:
-    return web.Response(text=json.dumps(data) + "\n", status=status, content_type=JSON_TYPE)

@@ -182,6 +182,22 @@ class SocketClient:
                     await self._refuse(response)
                 return await response.read()
 
+    async def _get(self, path: str, kind: Any, **query: str) -> Any:
+        """The answer, read as ``kind``. Off the event loop: the first time builds a parser, and answers may be long."""
+        from pydantic import ValidationError
+
+        from wan_tui.agent.messages import read
+
+        with self._loss_told():
+            async with self._session.get(path, params=query) as response:
+                if response.status >= 400:
+                    await self._refuse(response)
+                body = await response.read()
+        try:
+            return await asyncio.to_thread(read, kind, body)
+        except ValidationError:
+            raise WanTuiError(f"the agent's answer to {path} cannot be read by this wan-tui: restart it") from None
+
     @staticmethod
     async def _refuse(response: aiohttp.ClientResponse) -> None:
         from wan_tui.agent.messages import error_from

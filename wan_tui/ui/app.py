@@ -5,30 +5,36 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from wan_tui.core.errors import UsageError
+from wan_tui.core.errors import UsageError, unknown_name
+from wan_tui.ui.command_line import CommandLine
 from wan_tui.ui.feed import ClientSource, Feed, FeedLost, SnapshotArrived
 from wan_tui.ui.glyphs import locale_is_utf8
-from wan_tui.ui.screens.base import TABS, BaseScreen
+from wan_tui.ui.memory import Memory
+from wan_tui.ui.screens.base import BaseScreen
 from wan_tui.ui.screens.confirm import Confirm
-from wan_tui.ui.screens.help import Help, explained
-from wan_tui.ui.screens.overview import OverviewScreen
+from wan_tui.ui.screens.registry import HOME, TABS
 from wan_tui.ui.session import Session, Trouble
-from wan_tui.ui.theme import WAN_ANSI, WAN_DARK
-from wan_tui.ui.widgets.choice import Choice
-from wan_tui.ui.widgets.rows import SelectableRows
+from wan_tui.ui.theme import THEMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from textual.screen import Screen
+    from textual.command import Provider
 
 _WIDTHS = [(0, "-narrow"), (76, "-normal"), (120, "-wide")]
 _HEIGHTS = [(0, "-short"), (23, "-medium"), (34, "-tall")]
+
+
+def _palette() -> type[Provider]:
+    from wan_tui.ui.palette import Verbs
+
+    return Verbs
 
 
 class WanTuiApp(App[None]):
@@ -39,19 +45,24 @@ class WanTuiApp(App[None]):
 
     TITLE = "wan-tui"
     CSS_PATH = "app.tcss"
-    ENABLE_COMMAND_PALETTE = False
-    DEFAULT_MODE = "overview"
+    COMMANDS: ClassVar[set[Any]] = {_palette}
+    DEFAULT_MODE = HOME
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "show('overview')", "overview", show=False, tooltip="Devices, deployments and the job to watch"),
-        Binding("2", "show('generate')", "generate", show=False, tooltip="The form, the job, the preview"),
-        Binding("3", "show('log')", "log", show=False, tooltip="Everything that happened"),
-        Binding("g", "generate", "generate", tooltip="Fill in the form for a new job"),
-        Binding("r", "retry", "retry now", tooltip="Try to reach the engine now, when it is lost"),
-        Binding("question_mark", "help", "help", tooltip="This page"),
-        Binding("q", "quit", "quit", tooltip="Quit; asks when a job would end with it"),
-        Binding("ctrl+q", "quit", "quit", priority=True, show=False, tooltip="Quit, also from a field"),
+        *(
+            Binding(tab.key, f"show('{tab.mode}')", tab.title, show=False, tooltip=tab.about, id=f"show.{tab.mode}")
+            for tab in TABS
+        ),
+        Binding("g", "generate", "generate", tooltip="Fill in the form for a new job", id="job.new"),
+        Binding("r", "retry", "retry now", tooltip="Try to reach the engine now, when it is lost", id="app.retry"),
+        Binding("question_mark", "help", "help", tooltip="This page", id="app.help"),
+        Binding("ctrl+p", "command_palette", "palette", show=False, tooltip="All commands", id="app.palette"),
+        Binding("ctrl+l", "redraw", "redraw", show=False, tooltip="Draw the whole screen again", id="app.redraw"),
+        Binding("q", "quit", "quit", tooltip="Quit; asks when a job would end with it", id="app.quit"),
+        Binding(
+            "ctrl+q", "quit", "quit", priority=True, show=False, tooltip="Quit, also from a field", id="app.quit_now"
+        ),
     ]
 
     def __init__(
@@ -62,14 +73,17 @@ class WanTuiApp(App[None]):
         clock: Callable[[], float] = time.time,
         ascii_only: bool | None = None,
         retry_seconds: float = 1.0,
+        memory: Memory | None = None,
     ) -> None:
         no_color = "NO_COLOR" in os.environ
         # With ansi_color set from the start, NO_COLOR removes colours instead of turning them grey.
         super().__init__(ansi_color=True if no_color else None)
-        self.register_theme(WAN_DARK)
-        self.register_theme(WAN_ANSI)
-        few_colours = self.console.color_system not in ("256", "truecolor")
-        self.theme = WAN_ANSI.name if no_color or few_colours else WAN_DARK.name
+        memory = memory or Memory()
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self._own_colours_only = no_color or self.console.color_system not in ("256", "truecolor")
+        remembered = THEMES.get(memory.theme or "", THEMES["dark"])
+        self.theme = THEMES["ansi"].name if self._own_colours_only else remembered.name
         self.animation_level = "none"
         self.feed = Feed(source, self.post_message, first_pause=retry_seconds)
         self.session = Session(
@@ -80,26 +94,13 @@ class WanTuiApp(App[None]):
             changed=self._show_chrome,
             colour=not no_color,
             ascii_only=not locale_is_utf8() if ascii_only is None else ascii_only,
+            commands=CommandLine(self),
+            memory=memory,
         )
         self.set_class(self.session.ascii_only, "-ascii")
-        self.add_mode("overview", self._overview_screen)
-        self.add_mode("generate", self._generate_screen)
-        self.add_mode("log", self._log_screen)
-
-    # -- screens: the first is made at once, the others (and their imports) when they are wanted
-
-    def _overview_screen(self) -> Screen[None]:
-        return OverviewScreen(self.session)
-
-    def _generate_screen(self) -> Screen[None]:
-        from wan_tui.ui.screens.generate import GenerateScreen
-
-        return GenerateScreen(self.session)
-
-    def _log_screen(self) -> Screen[None]:
-        from wan_tui.ui.screens.log import LogScreen
-
-        return LogScreen(self.session)
+        for tab in TABS:
+            # Made (and imported) when it is wanted; the first at once.
+            self.add_mode(tab.mode, partial(tab.make, self.session))
 
     def _visible(self) -> BaseScreen | None:
         """The tab in view. None under a dialog: what is dimmed there would be sent whole with every change."""
@@ -144,17 +145,47 @@ class WanTuiApp(App[None]):
             return self.session.trouble is not None
         return super().check_action(action, parameters)
 
+    @property
+    def base_screen(self) -> BaseScreen:
+        """The screen in view or under the dialog in view."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen))
+
     def action_show(self, mode: str) -> None:
-        if not self.screen.is_modal:
+        """The tab as it was left; its key a second time leads to its beginning."""
+        if self.screen.is_modal:
+            return
+        if mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+        else:
             self.switch_mode(mode)
 
     async def action_generate(self) -> None:
-        if self.screen.is_modal:
-            return
-        selected = self.screen.selected_deployment() if isinstance(self.screen, OverviewScreen) else None
+        if not self.screen.is_modal:
+            await self.generate_with(self.base_screen.selected_deployment())
+
+    async def generate_with(self, deployment: str | None) -> None:
+        """Open the form, for ``deployment`` if one is given."""
         await self.switch_mode("generate")
-        if (screen := self._visible()) is not None:
-            screen.open_for(selected)
+        self.base_screen.open_for(deployment)
+
+    def action_redraw(self) -> None:
+        self.refresh(layout=True)
+        self.screen.refresh(layout=True)
+
+    def run_line(self, line: str) -> None:
+        """What was typed after ``:`` or chosen from the palette."""
+        self.session.commands.run(line)
+
+    def choose_theme(self, name: str) -> None:
+        """Raises UsageError for a name that is none, or where the terminal has no such colours."""
+        if name not in THEMES:
+            raise unknown_name("theme", name, THEMES)
+        if self._own_colours_only and name != "ansi":
+            raise UsageError(f"theme {name}: this terminal has 16 colours, or NO_COLOR is set; only ansi works here")
+        self.theme = THEMES[name].name
+        self.session.memory.theme = name
+        self.base_screen.redraw()
 
     def action_retry(self) -> None:
         self.feed.retry_now()
@@ -162,16 +193,10 @@ class WanTuiApp(App[None]):
 
     def action_help(self) -> None:
         if isinstance(screen := self.screen, BaseScreen):
-            title = next(title for _, title, mode in TABS if mode == screen.mode)
-            here = explained(type(screen).BINDINGS) if type(screen).BINDINGS is not BaseScreen.BINDINGS else []
-            sections = [
-                (title.upper(), here + explained(BaseScreen.BINDINGS)),
-                ("EVERYWHERE", explained(self.BINDINGS)),
-                ("LISTS AND CHOICES", explained(SelectableRows.BINDINGS) + explained(Choice.BINDINGS)),
-                ("QUESTIONS", explained(Confirm.BINDINGS)),
-                ("THIS PAGE", explained(Help.BINDINGS)),
-            ]
-            self.push_screen(Help(sections, self.session))
+            from wan_tui.ui.keys import sections
+            from wan_tui.ui.screens.help import Help
+
+            self.push_screen(Help(sections(type(screen), type(self)), self.session))
 
     async def action_quit(self) -> None:
         jobs = self.session.unfinished_jobs
@@ -189,6 +214,8 @@ class WanTuiApp(App[None]):
 
     async def _stop_and_exit(self) -> None:
         """Stop while the screen can still say so: an engine takes a moment to end its workers."""
+        self.session.memory.screen = self.current_mode
+        self.session.memory.save()
         await self.feed.stop()
         self.exit()
 

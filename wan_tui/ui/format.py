@@ -35,7 +35,7 @@ from wan_tui.ui.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wan_tui.core.hardware.samples import GpuSample
     from wan_tui.core.snapshot import Snapshot
@@ -213,14 +213,38 @@ def facts(snapshot: Snapshot, width: int) -> Line:
     return join_fitting([text(clean(part), Role.DIM) for part in parts], width, "   ")
 
 
-def header(tabs: tuple[tuple[str, str, bool], ...], snapshot: Snapshot | None, right: Line, view: View) -> Frame:
-    """The first line: the screens with their keys, the host at the right, a summary where there is room."""
-    left: list[Line] = [text("wan-tui", Role.STRONG)]
-    left += [(Span(f" {key} {title} ", Role.TAB if active else Role.DIM),) for key, title, active in tabs]
-    line = join(left, " ")
-    rights = [right, ()]
+def header(
+    tabs: Sequence[tuple[str, str, str]],
+    active: str,
+    crumbs: Sequence[str],
+    snapshot: Snapshot | None,
+    right: Line,
+    view: View,
+) -> Frame:
+    """The first line: the tabs (key, title, short title) with the ``active`` key's crumbs, and what has room beside.
+
+    Where there is none for every title they become short, then keys alone; ``right`` matters more than titles.
+    """
+    rights = [right]
     if snapshot is not None:
         host = text(clean(snapshot.host.hostname), Role.STRONG)
-        rights = [join(parts, "   ") for parts in ((summary(snapshot), host, right), (host, right), (right,), ())]
-    room = view.width - 4 - line_width(line)
-    return Frame((spread(line, next(right for right in rights if line_width(right) <= room or not right), view.width),))
+        rights = [join(parts, "   ") for parts in ((summary(snapshot), host, right), (host, right), (right,))]
+    room = view.width - 4
+    for level in range(4):
+        line = _tabs(tabs, active, crumbs, level)
+        if line_width(line) + line_width(rights[-1]) <= room or level == 3:
+            break
+    fitting = next((right for right in rights if line_width(line) + line_width(right) <= room), ())
+    return Frame((spread(line, fitting, view.width),))
+
+
+def _tabs(tabs: Sequence[tuple[str, str, str]], active: str, crumbs: Sequence[str], level: int) -> Line:
+    parts: list[Line] = [text("wan-tui", Role.STRONG)] if level < 2 else []
+    for key, title, short in tabs:
+        if key == active:
+            names = f" {glyphs.CRUMB} ".join((title if level < 3 else short, *map(clean, crumbs)))
+            parts.append((Span(f" {key} {names} ", Role.TAB),))
+        else:
+            name = (title, short, short, "")[level]
+            parts.append((Span(f"{key} {name}".rstrip(), Role.DIM),))
+    return join(parts, "  " if level == 0 else " ")

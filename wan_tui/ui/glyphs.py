@@ -24,6 +24,7 @@ OFF = "○"
 CROSS = "✗"
 TICK = "✓"
 WARN = "!"
+CRUMB = "›"
 LEFT = "‹"
 RIGHT = "›"
 

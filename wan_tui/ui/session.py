@@ -2,16 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wan_tui.agent.client import Client
 from wan_tui.core.errors import WanTuiError
 from wan_tui.ui.format_jobs import in_order, job_name
+from wan_tui.ui.memory import Memory
 from wan_tui.ui.text import Role
 
 if TYPE_CHECKING:
     from wan_tui.core.snapshot import Snapshot
 
+Answer = TypeVar("Answer")
 Command = Callable[[Client], Awaitable[str | None]]
 _NOTE_SECONDS = {Role.OK: 6.0, Role.ACCENT: 6.0, Role.ERROR: 20.0}
 
@@ -33,6 +35,20 @@ class Trouble:
     retry_at: float
 
 
+class Commands(Protocol):
+    """The ``:`` line, as far as a screen needs it."""
+
+    def run(self, line: str) -> None: ...
+
+    def complete(self, line: str) -> str:
+        """``line`` with what can only follow."""
+        ...
+
+    def hint(self, line: str) -> tuple[str, list[str]]:
+        """What the command does, and the words that ``line`` may go on with."""
+        ...
+
+
 class Session:
     """Screens read it and ask it for commands; only the app writes ``snapshot`` and ``trouble``."""
 
@@ -46,17 +62,22 @@ class Session:
         changed: Callable[[], None],
         colour: bool,
         ascii_only: bool,
+        commands: Commands,
+        memory: Memory,
     ) -> None:
         self.embedded = embedded
         self.clock = clock
         self.colour = colour
         self.ascii_only = ascii_only
+        self.commands = commands
+        self.memory = memory
         self.snapshot: Snapshot | None = None
         self.trouble: Trouble | None = None
         self.note: Note | None = None
         self._client = client
         self._spawn = spawn
         self._changed = changed
+        self._asked: dict[str, int] = {}
 
     @property
     def age_seconds(self) -> float | None:
@@ -102,6 +123,42 @@ class Session:
             self.say(f"{what}: accepted" + (f" as {result}" if result else ""), Role.OK)
             if done is not None:
                 done(result)
+
+    def ask(
+        self,
+        topic: str,
+        question: Callable[[Client], Awaitable[Answer]],
+        done: Callable[[Answer], None],
+        failed: Callable[[str], None] | None = None,
+    ) -> None:
+        """Ask the engine something and go on; ``done`` gets the answer, unless ``topic`` was asked again meanwhile.
+
+        What goes wrong is one line: for ``failed``, else for the status line.
+        """
+        number = self._asked[topic] = self._asked.get(topic, 0) + 1
+        told = failed or (lambda reason: self.say(f"{topic}: {reason}", Role.ERROR))
+        client = self._client()
+        if client is None:
+            told("not connected to the engine")
+        else:
+            self._spawn(self._ask(topic, number, question(client), done, told))
+
+    async def _ask(
+        self,
+        topic: str,
+        number: int,
+        question: Awaitable[Answer],
+        done: Callable[[Answer], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        try:
+            answer = await question
+        except Exception as error:  # a defect elsewhere must not take the screen down
+            if self._asked[topic] == number:
+                failed(str(error) if isinstance(error, WanTuiError) else f"{type(error).__name__}: {error}")
+            return
+        if self._asked[topic] == number:
+            done(answer)
 
     def load(self, deployment: str) -> None:
         self.perform(f"load {deployment}", lambda client: client.load(deployment))

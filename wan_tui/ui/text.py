@@ -255,6 +255,31 @@ def merged(line: Line) -> Line:
     return tuple(spans)
 
 
+def filtered(frame: Frame, wanted: str, width: int) -> Frame:
+    """Only the things whose lines have every word of ``wanted``; a word after ``!`` must not be there.
+
+    A row without a key belongs to the one with a key above it. A line of the head says how many there are.
+    """
+    words = wanted.casefold().split()
+    if not words:
+        return frame
+    groups: list[list[Row]] = []
+    for row in frame.rows:
+        if row.key is not None or not groups:
+            groups.append([])
+        groups[-1].append(row)
+    kept = [group for group in groups if _has(group, words)]
+    things = sum(group[0].key is not None for group in groups)
+    shown = sum(group[0].key is not None for group in kept)
+    note = pad((Span(" / ", Role.ACCENT), Span(clean(wanted), Role.STRONG), Span(f"  {shown} of {things}")), width)
+    return Frame((*frame.head, note), tuple(row for group in kept for row in group))
+
+
+def _has(group: list[Row], words: list[str]) -> bool:
+    shown = "\n".join("".join(span.text for span in row.line) for row in group).casefold()
+    return all(word[1:] not in shown if len(word) > 1 and word[0] == "!" else word in shown for word in words)
+
+
 def marked(line: Line, selected: bool) -> Line:
     """A row of a list: two cells for the cursor's mark, then the line."""
     return (Span(f" {glyphs.CURSOR} " if selected else "   ", Role.ACCENT), *line)

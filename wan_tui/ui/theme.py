@@ -1,6 +1,6 @@
 """The colours, once: true colour and 256 colours get our own, 16 colours the terminal's, NO_COLOR none.
 
-Lines and style sheets speak of roles (``Role.DIM``, ``$role-dim``), so that both themes keep the same meaning. Text
+Lines and style sheets speak of roles (``Role.DIM``, ``$role-dim``), so that every theme keeps the same meaning. Text
 keeps a contrast of at least 4.5:1 on every background it is drawn on; a test computes it.
 """
 
@@ -12,45 +12,152 @@ from textual.theme import Theme
 
 from wan_tui.ui.text import FILLED, Role
 
-_BACKGROUND = "#0e1217"
-_SURFACE = "#171d25"
 
-WAN_DARK = Theme(
-    name="wan-dark",
-    primary="#58c4dc",
-    secondary="#58c4dc",
-    accent="#58c4dc",
-    success="#7fce8f",
-    warning="#e8b964",
-    error="#ff8080",
-    foreground="#dbe2ea",
-    background=_BACKGROUND,
-    surface=_SURFACE,
-    panel=_SURFACE,
+def _theme(
+    name: str,
+    *,
+    dark: bool,
+    ground: str,
+    raised: str,
+    field: str,
+    text: str,
+    strong: str,
+    dim: str,
+    title: str,
+    rule: str,
+    track: str,
+    accent: str,
+    ok: str,
+    warn: str,
+    error: str,
+    cursor: str,
+    on_chip: str,
+    selection: str,
+) -> Theme:
+    """A theme of our own from its colours: ``ground`` of the screen, ``raised`` of dialogs, ``field`` in focus."""
+    return Theme(
+        name=name,
+        primary=accent,
+        secondary=accent,
+        accent=accent,
+        success=ok,
+        warning=warn,
+        error=error,
+        foreground=text,
+        background=ground,
+        surface=raised,
+        panel=raised,
+        dark=dark,
+        variables={
+            "role-text": text,
+            "role-strong": strong,
+            "role-dim": dim,
+            "role-title": title,
+            "role-rule": rule,
+            "role-accent": accent,
+            "role-ok": ok,
+            "role-warn": warn,
+            "role-error": error,
+            "role-track": track,
+            "cursor-row": cursor,
+            "chip": accent,
+            "chip-text": on_chip,
+            "alert": warn,
+            "field": raised,
+            "field-focus": field,
+            "input-cursor-background": text,
+            "input-cursor-foreground": ground,
+            "input-cursor-text-style": "none",
+            "input-selection-background": selection,
+            "input-selection-foreground": strong,
+        },
+    )
+
+
+WAN_DARK = _theme(
+    "wan-dark",
     dark=True,
-    variables={
-        "role-text": "#dbe2ea",
-        "role-strong": "#ffffff",
-        "role-dim": "#93a0ae",
-        "role-title": "#b7c3d0",
-        "role-rule": "#2f3945",
-        "role-accent": "#58c4dc",
-        "role-ok": "#7fce8f",
-        "role-warn": "#e8b964",
-        "role-error": "#ff8080",
-        "role-track": "#35404c",
-        "cursor-row": "#1f2a36",
-        "chip": "#58c4dc",
-        "chip-text": "#0b1015",
-        "alert": "#e8b964",
-        "field": "#171d25",
-        "field-focus": "#24303d",
-        "input-cursor-background": "#dbe2ea",
-        "input-cursor-foreground": _BACKGROUND,
-        "input-cursor-text-style": "none",
-        "input-selection-background": "#2b5566",
-        "input-selection-foreground": "#ffffff",
-    },
+    ground="#0e1217",
+    raised="#171d25",
+    field="#24303d",
+    text="#dbe2ea",
+    strong="#ffffff",
+    dim="#93a0ae",
+    title="#b7c3d0",
+    rule="#2f3945",
+    track="#35404c",
+    accent="#58c4dc",
+    ok="#7fce8f",
+    warn="#e8b964",
+    error="#ff8080",
+    cursor="#1f2a36",
+    on_chip="#0b1015",
+    selection="#2b5566",
+)
+
+WAN_LIGHT = _theme(
+    "wan-light",
+    dark=False,
+    ground="#fbfbf9",
+    raised="#f0f1ee",
+    field="#e2e8ea",
+    text="#1d252c",
+    strong="#000000",
+    dim="#53606b",
+    title="#37434d",
+    rule="#c9cfd2",
+    track="#c3cacd",
+    accent="#00607a",
+    ok="#1d6b33",
+    warn="#7d4e00",
+    error="#b3131f",
+    cursor="#e3ebee",
+    on_chip="#ffffff",
+    selection="#b5dbe6",
+)
+
+WAN_CONTRAST = _theme(
+    "wan-contrast",
+    dark=True,
+    ground="#000000",
+    raised="#101010",
+    field="#262626",
+    text="#ffffff",
+    strong="#ffffff",
+    dim="#d0d0d0",
+    title="#ffffff",
+    rule="#8a8a8a",
+    track="#6c6c6c",
+    accent="#5fffff",
+    ok="#87ff87",
+    warn="#ffff5f",
+    error="#ff9d9d",
+    cursor="#3a3a3a",
+    on_chip="#000000",
+    selection="#005f87",
+)
+
+# Blue, yellow and vermilion of Okabe and Ito's palette, brightened for a dark ground: no meaning hangs on red and
+# green, and the three differ in brightness too (https://jfly.uni-koeln.de/color/).
+WAN_COLOUR_BLIND = _theme(
+    "wan-colour-blind",
+    dark=True,
+    ground="#101114",
+    raised="#191b20",
+    field="#292d35",
+    text="#dfe2e6",
+    strong="#ffffff",
+    dim="#9aa1aa",
+    title="#bcc3cb",
+    rule="#333840",
+    track="#3a4048",
+    accent="#cc9fd4",
+    ok="#56b4e9",
+    warn="#f0e442",
+    error="#ff8a4c",
+    cursor="#252a32",
+    on_chip="#101114",
+    selection="#574a5b",
 )
 
 WAN_ANSI = Theme(
@@ -96,11 +203,22 @@ WAN_ANSI = Theme(
 )
 
 
+THEMES = {
+    "dark": WAN_DARK,
+    "light": WAN_LIGHT,
+    "contrast": WAN_CONTRAST,
+    "colour-blind": WAN_COLOUR_BLIND,
+    "ansi": WAN_ANSI,
+}
+"""By the name that an operator types; ``ansi`` is the terminal's own colours."""
+_BY_NAME = {theme.name: theme for theme in THEMES.values()}
+
+
 @functools.cache
 def styles(theme: str) -> dict[Role, Style]:
     """How each role is drawn. Plain data: as component classes of every widget they would double the start-up time."""
     native = theme == WAN_ANSI.name
-    variables = (WAN_ANSI if native else WAN_DARK).variables
+    variables = _BY_NAME.get(theme, WAN_DARK).variables
     drawn: dict[Role, Style] = {}
     for role in Role:
         bold = role in FILLED or role in (Role.STRONG, Role.TITLE, Role.ERROR)
@@ -122,4 +240,4 @@ def cursor_style(theme: str) -> Style:
     """What the row under the cursor adds to its spans."""
     if theme == WAN_ANSI.name:
         return Style(bold=True)
-    return Style(bgcolor=Color.parse(WAN_DARK.variables["cursor-row"]).rich_color)
+    return Style(bgcolor=Color.parse(_BY_NAME.get(theme, WAN_DARK).variables["cursor-row"]).rich_color)

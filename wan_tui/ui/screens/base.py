@@ -1,4 +1,8 @@
-"""What every screen has: head, trouble banner, body, status line, keys; and the commands on deployments and jobs."""
+"""What every screen has: head, trouble banner, body, status line, keys; and the commands on deployments and jobs.
+
+A tab derives ``BaseScreen`` and stands in ``registry.TABS``. What Enter opens derives ``DetailScreen`` and is shown
+with ``self.app.push_screen``; Esc leaves it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,9 @@ from wan_tui.ui.format import facts, header
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.help import key_name
-from wan_tui.ui.text import Frame, Line, Role, Span, View, clean, join, pad, shorten, spread, text, wrap
-from wan_tui.ui.widgets.rows import LiveRows
+from wan_tui.ui.screens.registry import HOME, TABS, tab_of
+from wan_tui.ui.text import Frame, Line, Role, Span, View, clean, join, join_fitting, pad, shorten, spread, text, wrap
+from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,8 +32,8 @@ if TYPE_CHECKING:
     from wan_tui.core.runtime.state import Job
     from wan_tui.core.snapshot import Snapshot
     from wan_tui.ui.session import Session
+    from wan_tui.ui.widgets.prompt_line import PromptLine
 
-TABS = (("1", "Overview", "overview"), ("2", "Generate", "generate"), ("3", "Log", "log"))
 STALE_SECONDS = 15.0
 _ALWAYS_SHOWN = ("help", "quit")
 
@@ -37,14 +42,33 @@ class BaseScreen(Screen[None], inherit_bindings=True):
     """A tab of the app. Subclasses give ``mode``, ``compose_body`` and ``show_snapshot``."""
 
     mode: ClassVar[str]
+    title_of_keys: ClassVar[str] = ""  # on the page of keys, where it is not that of the tab
+    widgets_with_keys: ClassVar[tuple[type[Widget], ...]] = ()  # whose bindings belong on the page of keys too
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "load", "load", tooltip="Load the selected deployment"),
-        Binding("u", "unload", "unload", tooltip="Unload the selected deployment; asks when a job runs"),
-        Binding("c", "cancel", "cancel", tooltip="Cancel the job; asks first"),
-        Binding("tab", "app.focus_next", "next", show=False, tooltip="Next list or field"),
-        Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="List or field before"),
-        Binding("escape", "back", "back", tooltip="Leave the field, then the screen; never quits"),
+        Binding("l", "load", "load", tooltip="Load the selected deployment", id="deployment.load"),
+        Binding(
+            "u",
+            "unload",
+            "unload",
+            tooltip="Unload the selected deployment; asks when a job runs",
+            id="deployment.unload",
+        ),
+        Binding("c", "cancel", "cancel", tooltip="Cancel the job; asks first", id="job.cancel"),
+        Binding("slash", "filter", "filter", tooltip="Show only rows with the words typed", id="rows.filter"),
+        Binding("colon", "command", "command", show=False, tooltip="Type a command", id="app.command"),
+        Binding("tab", "app.focus_next", "next", show=False, tooltip="Next list or field", id="focus.next"),
+        Binding(
+            "shift+tab",
+            "app.focus_previous",
+            "previous",
+            show=False,
+            tooltip="List or field before",
+            id="focus.previous",
+        ),
+        Binding(
+            "escape", "back", "back", tooltip="Leave the field, the filter, then the screen; never quits", id="app.back"
+        ),
     ]
 
     def __init__(self, session: Session) -> None:
@@ -56,6 +80,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
         self._banner = self.rows("banner")
         self._status = self.rows("status")
         self._keys = self.rows("keys")
+        self._prompt_line: PromptLine | None = None
+        self._filtering: SelectableRows | None = None
 
     # -- frame
 
@@ -80,6 +106,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
     def on_mount(self) -> None:
         self._composed = True
         self.bindings_updated_signal.subscribe(self, lambda _: self.show_keys())
+        for rows in self.query(SelectableRows):
+            rows.set_filter(self.session.memory.filters.get(self._filter_key(rows), ""))
 
     def on_screen_resume(self) -> None:
         self.redraw()
@@ -110,7 +138,7 @@ class BaseScreen(Screen[None], inherit_bindings=True):
     # -- the four lines around the body
 
     def _header_line(self, view: View) -> Frame:
-        tabs = tuple((key, title, mode == self.mode) for key, title, mode in TABS)
+        tabs = tuple((tab.key, tab.title, tab.short) for tab in TABS)
         age, trouble = self.session.age_seconds, self.session.trouble
         if self.session.snapshot is None:
             right = text("starting" if trouble is None else "no data", Role.WARN)
@@ -118,7 +146,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
             right = text(f"{format_seconds(age)} old", Role.WARN)
         else:
             right = text("embedded" if self.session.embedded else "attached", Role.DIM)
-        return header(tabs, self.session.snapshot, right, view)
+        crumbs = [crumb for screen in self.app.screen_stack if (crumb := getattr(screen, "crumb", None))]
+        return header(tabs, tab_of(self.mode).key, crumbs, self.session.snapshot, right, view)
 
     def _banner_line(self, view: View) -> Frame:
         trouble = self.session.trouble
@@ -137,7 +166,9 @@ class BaseScreen(Screen[None], inherit_bindings=True):
     def _status_lines(self, view: View) -> Frame:
         note, snapshot = self.session.note, self.session.snapshot
         lines: list[Line]
-        if note is not None:
+        if self._prompt_line is not None and self._prompt_line.display:
+            lines = [self._prompt_hint(view.width - 2)]
+        elif note is not None:
             mark = {Role.ERROR: glyphs.CROSS, Role.OK: glyphs.TICK}.get(note.role, glyphs.DOT)
             parts = wrap(note.message, view.width - 4, most=3 if note.role is Role.ERROR else 1)
             lines = [text(f"{mark if i == 0 else ' '} {part}", note.role) for i, part in enumerate(parts)]
@@ -181,8 +212,10 @@ class BaseScreen(Screen[None], inherit_bindings=True):
         if action == "cancel":
             job = self.selected_job()
             return job is not None and not job.state.ended
+        if action == "filter":
+            return self._filterable() is not None
         if action == "back":
-            return self._in_field() or self.mode != TABS[0][2]
+            return self._in_field() or self._filtered() is not None or self.mode != HOME
         return True
 
     def action_load(self) -> None:
@@ -190,44 +223,150 @@ class BaseScreen(Screen[None], inherit_bindings=True):
             self.session.load(name)
 
     def action_unload(self) -> None:
-        name = self.selected_deployment()
-        if name is None:
-            return
+        if (name := self.selected_deployment()) is not None:
+            self.ask_unload(name)
+
+    def ask_unload(self, name: str) -> None:
+        """Unload, after a question when that ends a job."""
         deployment = self.session.snapshot.deployment(name) if self.session.snapshot else None
         job = job_name(deployment.running_job) if deployment and deployment.running_job else None
         if job is None:
             self.session.unload(name)
             return
         question = f"Unload {name} while {job} runs?"
-        self._ask(
+        self.confirm(
             question, f"{job} ends as cancelled. Its memory is free after that.", lambda: self.session.unload(name)
         )
 
     def action_cancel(self) -> None:
         job = self.selected_job()
-        if job is None or job.state.ended:
-            return
+        if job is not None and not job.state.ended:
+            self.ask_cancel(job)
+
+    def ask_cancel(self, job: Job) -> None:
+        """Cancel, after a question."""
         about = f"{job.request.deployment} {shape(job)}"
         if job.state is JobState.RUNNING:
             about += f", step {job.step} of {job.request.steps}. It stops after the current step."
         else:
             about += ", still queued."
-        job_id = job.id
-        self._ask(f"Cancel {job_name(job_id)}?", about, lambda: self.session.cancel(job_id))
+        self.confirm(f"Cancel {job_name(job.id)}?", about, lambda: self.session.cancel(job.id))
 
-    def _ask(self, question: str, about: str, yes: Callable[[], None]) -> None:
+    def confirm(self, question: str, about: str, yes: Callable[[], None]) -> None:
+        """Ask before something that cannot be taken back: ``question`` names it, ``about`` says what it ends."""
         self.app.push_screen(Confirm(question, about, self.session), lambda answer: yes() if answer else None)
 
     def action_back(self) -> None:
-        """One level up: out of a field, then to the first screen. Never out of the app."""
+        """One level up: out of a field, a filter, then to the first screen. Never out of the app."""
         if self._in_field():
             self.set_focus(self.home())
-        elif self.mode != TABS[0][2]:
-            self.app.switch_mode(TABS[0][2])
+        elif (rows := self._filtered()) is not None:
+            self._set_filter(rows, "")
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """Where Esc leads when there is nothing to leave inside the screen."""
+        if self.mode != HOME:
+            self.app.switch_mode(HOME)
 
     def _in_field(self) -> bool:
         return self.focused is not None and not isinstance(self.focused, LiveRows)
 
+    # -- the line for commands and filters
+
+    def action_command(self) -> None:
+        self.open_prompt(":")
+
+    def action_filter(self) -> None:
+        self._filtering = self._filterable()
+        if self._filtering is not None:
+            self.open_prompt("/", self._filtering.filter_text)
+
+    def apply_filter(self, text: str) -> None:
+        """As ``/`` would; for lists only."""
+        if (rows := self._filterable()) is not None:
+            self._set_filter(rows, text)
+
+    def open_prompt(self, mark: str, text: str = "") -> None:
+        from wan_tui.ui.widgets.prompt_line import PromptLine
+
+        if self._prompt_line is None:
+            self._prompt_line = PromptLine(history=self.session.memory.commands)
+            self.mount(self._prompt_line, before=self._keys)
+        self._keys.display = False
+        self._prompt_line.open(mark, text)
+        self.show_chrome()
+
+    def _close_prompt(self) -> None:
+        if self._prompt_line is not None:
+            self._prompt_line.close()
+            self._keys.display = True
+            self.set_focus(self._filtering or self.home())
+            self._filtering = None
+            self.show_chrome()
+
+    def _prompt_hint(self, width: int) -> Line:
+        """While a command is typed: what it may become, and what it does."""
+        assert self._prompt_line is not None
+        if self._prompt_line.mark == "/":
+            return text("words that a row must have; !word must not be there; enter keeps, esc shows all", Role.DIM)
+        hint, candidates = self.session.commands.hint(self._prompt_line.text)
+        names = join_fitting([text(word) for word in candidates], max(width - len(hint) - 2, 0))
+        return join_fitting((names, text(hint, Role.DIM)), width)
+
+    def on_prompt_line_changed(self, message: PromptLine.Changed) -> None:
+        if message.line.mark == "/" and self._filtering is not None:
+            self._set_filter(self._filtering, message.line.text)
+        self.show_chrome()
+
+    def on_prompt_line_submitted(self, message: PromptLine.Submitted) -> None:
+        mark, line = message.line.mark, message.line.text.strip()
+        self._close_prompt()
+        if mark == ":" and line:
+            self.session.memory.add_command(line)
+            self.session.commands.run(line)
+
+    def on_prompt_line_cancelled(self, message: PromptLine.Cancelled) -> None:
+        if message.line.mark == "/" and self._filtering is not None:
+            self._set_filter(self._filtering, "")
+        self._close_prompt()
+
+    def on_prompt_line_completion_asked(self, message: PromptLine.CompletionAsked) -> None:
+        if message.line.mark == ":":
+            message.line.set_text(self.session.commands.complete(message.line.text))
+
+    def _filterable(self) -> SelectableRows | None:
+        """The list that ``/`` means: the one in focus, else the one the screen is about."""
+        rows = self.focused if isinstance(self.focused, SelectableRows) else self.home()
+        return rows if isinstance(rows, SelectableRows) else None
+
+    def _filtered(self) -> SelectableRows | None:
+        rows = self._filterable()
+        return rows if rows is not None and rows.filter_text else None
+
+    def _set_filter(self, rows: SelectableRows, text: str) -> None:
+        rows.set_filter(text)
+        self.session.memory.set_filter(self._filter_key(rows), text)
+        self.refresh_bindings()
+
+    def _filter_key(self, rows: SelectableRows) -> str:
+        return f"{self.mode}.{rows.id}"
+
     def home(self) -> Widget | None:
         """The list that has the focus when nothing else has."""
         return None
+
+
+class DetailScreen(BaseScreen):
+    """One thing of a tab, opened with Enter. ``mode`` is that of the tab, ``crumb`` the name of the thing."""
+
+    def __init__(self, session: Session, crumb: str) -> None:
+        super().__init__(session)
+        self.crumb = crumb
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return True if action == "back" else super().check_action(action, parameters)
+
+    def leave(self) -> None:
+        self.app.pop_screen()

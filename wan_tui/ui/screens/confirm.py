@@ -23,9 +23,9 @@ class Confirm(ModalScreen[bool]):
     CSS_PATH = "dialogs.tcss"
     AUTO_FOCUS = "#no"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "yes", tooltip="Yes, do it"),
-        Binding("n,escape", "answer(False)", "no", tooltip="No, leave it"),
-        Binding("left,right", "app.focus_next", "other", show=False, tooltip="The other answer"),
+        Binding("y", "answer(True)", "yes", tooltip="Yes, do it", id="confirm.yes"),
+        Binding("n,escape", "answer(False)", "no", tooltip="No, leave it", id="confirm.no"),
+        Binding("left,right", "app.focus_next", "other", show=False, tooltip="The other answer", id="confirm.other"),
     ]
 
     def __init__(self, question: str, about: str, session: Session) -> None:

@@ -55,9 +55,10 @@ class GenerateScreen(BaseScreen):
     mode = "generate"
     CSS_PATH = "generate.tcss"
     AUTO_FOCUS = "#prompt"
+    widgets_with_keys = (Choice,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "start", tooltip="Start what the form says"),
-        Binding("ctrl+r", "new_seed", "new seed", tooltip="Put a random seed in the form"),
+        Binding("enter", "submit", "start", tooltip="Start what the form says", id="generate.start"),
+        Binding("ctrl+r", "new_seed", "new seed", tooltip="Put a random seed in the form", id="generate.new_seed"),
     ]
 
     def __init__(self, session: Session) -> None:

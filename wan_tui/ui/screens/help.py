@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 _KEY_NAMES = {
     "escape": "esc",
     "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
     "pageup": "page up",
     "pagedown": "page down",
 }
-_KEY_WIDTH = 19
+_KEY_WIDTH = 24
 _MARKS = (
     (f"{glyphs.ON} {glyphs.HALF} {glyphs.OFF} {glyphs.CROSS}", "loaded, in between, unloaded, failed"),
     ("--", "not known or not supported; never means 0"),
@@ -53,9 +55,9 @@ class Help(ModalScreen[None]):
 
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q", "close", "close", tooltip="Close this page"),
-        Binding("down,j", "scroll(1)", "down", show=False, tooltip="Further down this page"),
-        Binding("up,k", "scroll(-1)", "up", show=False, tooltip="Further up this page"),
+        Binding("escape,question_mark,q", "close", "close", tooltip="Close this page", id="help.close"),
+        Binding("down,j", "scroll(1)", "down", show=False, tooltip="Further down this page", id="help.down"),
+        Binding("up,k", "scroll(-1)", "up", show=False, tooltip="Further up this page", id="help.up"),
     ]
 
     def __init__(self, sections: list[tuple[str, list[tuple[str, str]]]], session: Session) -> None:

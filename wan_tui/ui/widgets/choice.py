@@ -21,8 +21,8 @@ class Choice(Widget, can_focus=True):
     """Shows the chosen name between two arrows; left and right choose."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "previous", show=False, tooltip="Choose the deployment before"),
-        Binding("right,space", "turn(1)", "next", show=False, tooltip="Choose the deployment after"),
+        Binding("left", "turn(-1)", "previous", show=False, tooltip="Choose the one before", id="choice.previous"),
+        Binding("right,space", "turn(1)", "next", show=False, tooltip="Choose the one after", id="choice.next"),
     ]
 
     class Changed(Message):

@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from wan_tui.ui.glyphs import to_ascii
-from wan_tui.ui.text import Frame, Line, View, merged
+from wan_tui.ui.text import Frame, Line, View, filtered, merged
 from wan_tui.ui.theme import cursor_style, styles
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
                 self._refresh_content_line(y)
 
     def _compose_frame(self, width: int) -> None:
-        self._frame = self._build(View(width, self.size.height, self.cursor, self.has_focus))
+        self._frame = self._built(View(width, self.size.height, self.cursor, self.has_focus))
         self.lines = (*self._frame.head, *(row.line for row in self._frame.rows))
+
+    def _built(self, view: View) -> Frame:
+        return self._build(view)
 
     def _refresh_content_line(self, y: int) -> None:
         head = len(self._frame.head)
@@ -74,7 +77,7 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
         if width == self._width:
             return len(self.lines)
         # Only measure: layout asks for widths that never come to be, and state set here would ask for layout again.
-        head, rows = self._build(View(width, self.size.height, self.cursor, self.has_focus))
+        head, rows = self._built(View(width, self.size.height, self.cursor, self.has_focus))
         return len(head) + len(rows)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -115,12 +118,13 @@ class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False, tooltip="Select the row above"),
-        Binding("down,j", "move(1)", "down", show=False, tooltip="Select the row below"),
-        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, tooltip="One page up"),
-        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, tooltip="One page down"),
-        Binding("home", "end(-1)", "first", show=False, tooltip="Select the first row"),
-        Binding("end", "end(1)", "last", show=False, tooltip="Select the last row"),
+        Binding("up,k", "move(-1)", "up", show=False, tooltip="Select the row above", id="rows.up"),
+        Binding("down,j", "move(1)", "down", show=False, tooltip="Select the row below", id="rows.down"),
+        Binding("pageup,ctrl+u", "page(-1)", "page up", show=False, tooltip="One page up", id="rows.page_up"),
+        Binding("pagedown,ctrl+d", "page(1)", "page down", show=False, tooltip="One page down", id="rows.page_down"),
+        Binding("home", "end(-1)", "first", show=False, tooltip="Select the first row", id="rows.first"),
+        Binding("end,G", "end(1)", "last", show=False, tooltip="Select the last row", id="rows.last"),
+        Binding("enter", "open", "open", tooltip="Open the selected row", id="rows.open"),
     ]
 
     class Moved(Message):
@@ -134,9 +138,23 @@ class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
         def control(self) -> SelectableRows:
             return self.rows
 
-    def __init__(self, *, id: str, ascii_only: bool = False, follow_first: bool = False) -> None:
+    class Opened(Message):
+        """Enter, or a double click, on the selected row. Only from rows made with ``opens``."""
+
+        def __init__(self, rows: SelectableRows, key: str) -> None:
+            super().__init__()
+            self.rows = rows
+            self.key = key
+
+        @property
+        def control(self) -> SelectableRows:
+            return self.rows
+
+    def __init__(self, *, id: str, ascii_only: bool = False, follow_first: bool = False, opens: bool = False) -> None:
         super().__init__(id=id, ascii_only=ascii_only)
         self._follow_first = follow_first
+        self._opens = opens
+        self.filter_text = ""
         self._on_first = True
         self._awaited: str | None = None
 
@@ -166,6 +184,37 @@ class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
 
     def action_end(self, by: int) -> None:
         self.action_move(by * len(self._frame.rows))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "open":
+            return self._opens and self.cursor is not None and self.cursor in self.keys
+        return True
+
+    def action_open(self) -> None:
+        if self.cursor is not None:
+            self.post_message(self.Opened(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        head = len(self._frame.head)
+        at = event.y - head + self.scroll_offset.y
+        if event.y < head or not 0 <= at < len(self._frame.rows):
+            return
+        key = next((row.key for row in reversed(self._frame.rows[: at + 1]) if row.key is not None), None)
+        if key is None:
+            return
+        self.select(key)
+        if event.chain == 2 and self._opens:
+            self.action_open()
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that have every word of ``text``, in any case; a word after ``!`` must not be there."""
+        if text != self.filter_text:
+            self.filter_text = text
+            self.scroll_to(y=0, animate=False)
+            self._recompose()
+
+    def _built(self, view: View) -> Frame:
+        return filtered(super()._built(view), self.filter_text, view.width)
 
     def _compose_frame(self, width: int) -> None:
         super()._compose_frame(width)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from wan_tui.core.engine import Engine
 
 
-def add_planning_routes(router: web.UrlDispatcher, engine: Engine) -> None:
+def routes(engine: Engine) -> list[web.RouteDef]:
     """Queries of the planner: they change nothing."""
 
     async def assess(request: web.Request) -> web.Response:
         found = await engine.assess(questions_from(await request.read()))
         return web.Response(body=assessments_as(found), content_type="application/json")
 
-    router.add_post("/v1/assessments", assess)
+    return [web.post("/v1/assessments", assess)]

@@ -1,0 +1,23 @@
+"""What the agent answers, one module per subject. Each has ``routes(engine)``; a new one is one more line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wan_tui.agent.routes import deployments, jobs, planning
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from wan_tui.core.engine import Engine
+
+SUBJECTS = (
+    deployments,
+    jobs,
+    planning,
+)
+
+
+def all_routes(engine: Engine) -> list[web.RouteDef]:
+    """Everything except the snapshots, which belong to the server itself."""
+    return [route for subject in SUBJECTS for route in subject.routes(engine)]

@@ -1,0 +1,46 @@
+"""Every key, from the bindings themselves: for the page ``?`` shows and for the page in the documentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wan_tui.ui.screens.base import BaseScreen, DetailScreen
+from wan_tui.ui.screens.confirm import Confirm
+from wan_tui.ui.screens.help import Help, explained
+from wan_tui.ui.screens.registry import tab_of
+from wan_tui.ui.widgets.prompt_line import PromptLine
+from wan_tui.ui.widgets.rows import SelectableRows
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+Section = tuple[str, list[tuple[str, str]]]
+
+
+def of_screen(screen: type[BaseScreen]) -> Section:
+    """The keys of one tab or detail page alone."""
+    own = [
+        kind
+        for kind in screen.__mro__
+        if issubclass(kind, BaseScreen) and kind not in (BaseScreen, DetailScreen) and "BINDINGS" in vars(kind)
+    ]
+    title = screen.title_of_keys or tab_of(screen.mode).title
+    return title.upper(), [pair for kind in own for pair in explained(kind.BINDINGS)]
+
+
+def everywhere(app: type[App[None]]) -> list[Section]:
+    return [
+        ("EVERYWHERE", explained(BaseScreen.BINDINGS) + explained(app.BINDINGS)),
+        ("LISTS", explained(SelectableRows.BINDINGS)),
+        ("COMMANDS AND FILTERS", explained(PromptLine.BINDINGS)),
+        ("QUESTIONS", explained(Confirm.BINDINGS)),
+        ("THIS PAGE", explained(Help.BINDINGS)),
+    ]
+
+
+def sections(screen: type[BaseScreen], app: type[App[None]]) -> list[Section]:
+    """Of the screen first, with the keys of its own widgets, then those that work everywhere."""
+    title, own = of_screen(screen)
+    for widget in screen.widgets_with_keys:
+        own += explained(widget.BINDINGS)
+    return [*([(title, own)] if own else []), *everywhere(app)]

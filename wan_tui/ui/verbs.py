@@ -1,0 +1,171 @@
+"""What can be typed after ``:`` and chosen from the palette: a verb and its arguments.
+
+A new command is one entry in ``VERBS``. ``run`` gets the app and the arguments and raises UsageError for what it
+cannot do; ``complete`` gives the words that may stand in the place of the last argument.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wan_tui.core.errors import UsageError, unknown_name
+from wan_tui.ui.screens.registry import TABS
+from wan_tui.ui.theme import THEMES
+
+if TYPE_CHECKING:
+    from wan_tui.ui.app import WanTuiApp
+
+Run = Callable[["WanTuiApp", list[str]], object]
+Complete = Callable[["WanTuiApp", list[str]], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """``usage`` names the arguments: ``NAME`` must be there, ``[NAME]`` may."""
+
+    name: str
+    usage: str
+    about: str
+    run: Run
+    complete: Complete = lambda app, given: ()
+
+    @property
+    def line(self) -> str:
+        return f":{self.name} {self.usage}".rstrip()
+
+    def check(self, given: list[str]) -> None:
+        """Raises UsageError unless the number of arguments is right; ``…`` at the end takes any more."""
+        wanted = self.usage.split()
+        least, most = sum(not word.startswith("[") for word in wanted), len(wanted)
+        if len(given) < least or (len(given) > most and not self.usage.endswith("…")):
+            raise UsageError(f"usage: {self.line}")
+
+
+def parse(text: str) -> tuple[str, list[str]]:
+    """Verb and arguments, quoted as in a shell. Raises UsageError."""
+    try:
+        words = shlex.split(text.strip().removeprefix(":"))
+    except ValueError as error:
+        raise UsageError(f"{text!r}: {str(error).lower()}") from None
+    return (words[0], words[1:]) if words else ("", [])
+
+
+def find(name: str) -> Verb:
+    """By name or by a beginning that only one has. Raises UsageError."""
+    verbs = {verb.name: verb for verb in VERBS}
+    if name in verbs:
+        return verbs[name]
+    begun = [verb for verb in VERBS if verb.name.startswith(name)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise UsageError(f"{name!r} is several commands: {', '.join(verb.name for verb in begun)}")
+    raise unknown_name("command", name, verbs)
+
+
+def execute(app: WanTuiApp, text: str) -> object:
+    """Run one line; what ``run`` returns may be awaitable. Raises UsageError."""
+    name, given = parse(text)
+    if not name:
+        return None
+    verb = find(name)
+    verb.check(given)
+    return verb.run(app, given)
+
+
+def completions(app: WanTuiApp, text: str) -> list[str]:
+    """Whole lines (without the colon) that ``text`` may become."""
+    typed = text.removeprefix(":")
+    head, _, last = typed.rpartition(" ")
+    if not head:
+        return [verb.name for verb in VERBS if verb.name.startswith(last)]
+    try:
+        name, given = parse(head)
+        verb = find(name)
+    except UsageError:
+        return []
+    candidates = verb.complete(app, given)
+    return [f"{head} {shlex.quote(word)}" for word in candidates if word.casefold().startswith(last.casefold())]
+
+
+def common_beginning(lines: list[str]) -> str:
+    if not lines:
+        return ""
+    first, last = min(lines), max(lines)  # what these two share, those between them share too
+    return first[: next((i for i, c in enumerate(first) if last[i : i + 1] != c), len(first))]
+
+
+# -- what the words of an argument may be
+
+
+def deployments(app: WanTuiApp, given: list[str]) -> Iterable[str]:
+    snapshot = app.session.snapshot
+    return () if given or snapshot is None else [deployment.name for deployment in snapshot.deployments]
+
+
+def unfinished_jobs(app: WanTuiApp, given: list[str]) -> Iterable[str]:
+    snapshot = app.session.snapshot
+    return () if given or snapshot is None else [job.id for job in snapshot.jobs if not job.state.ended]
+
+
+def _first(words: Iterable[str]) -> Complete:
+    return lambda app, given: () if given else words
+
+
+# -- what they do
+
+
+def _known_deployment(app: WanTuiApp, name: str) -> str:
+    snapshot = app.session.snapshot
+    if snapshot is not None and snapshot.deployment(name) is None:
+        raise unknown_name("deployment", name, [deployment.name for deployment in snapshot.deployments])
+    return name
+
+
+def _load(app: WanTuiApp, given: list[str]) -> None:
+    app.session.load(_known_deployment(app, given[0]))
+
+
+def _unload(app: WanTuiApp, given: list[str]) -> None:
+    app.base_screen.ask_unload(_known_deployment(app, given[0]))
+
+
+def _cancel(app: WanTuiApp, given: list[str]) -> None:
+    snapshot = app.session.snapshot
+    job = snapshot.job(given[0]) if snapshot else None
+    if job is None:
+        raise unknown_name("job", given[0], [job.id for job in snapshot.jobs] if snapshot else [])
+    app.base_screen.ask_cancel(job)
+
+
+async def _generate(app: WanTuiApp, given: list[str]) -> None:
+    await app.generate_with(_known_deployment(app, given[0]) if given else None)
+
+
+def _theme(app: WanTuiApp, given: list[str]) -> None:
+    app.choose_theme(given[0])
+
+
+def _filter(app: WanTuiApp, given: list[str]) -> None:
+    app.base_screen.apply_filter(" ".join(given))
+
+
+def _goto(mode: str) -> Run:
+    return lambda app, given: app.action_show(mode)
+
+
+VERBS: tuple[Verb, ...] = (
+    *(Verb(tab.mode, "", f"{tab.title}: {tab.about}", _goto(tab.mode)) for tab in TABS if tab.mode != "generate"),
+    Verb("generate", "[DEPLOYMENT]", "Fill in the form for a new job", _generate, deployments),
+    Verb("load", "DEPLOYMENT", "Load a deployment", _load, deployments),
+    Verb("unload", "DEPLOYMENT", "Unload a deployment; asks when a job runs", _unload, deployments),
+    Verb("cancel", "JOB", "Cancel a job; asks first", _cancel, unfinished_jobs),
+    Verb("filter", "[WORD] …", "Show only rows with these words; none shows all", _filter),
+    Verb("theme", "NAME", "Change the colours", _theme, _first(THEMES)),
+    Verb("help", "", "The keys of this screen", lambda app, given: app.action_help()),
+    Verb("retry", "", "Try to reach the engine now", lambda app, given: app.action_retry()),
+    Verb("quit", "", "Leave; the agent and its jobs go on", lambda app, given: app.action_quit()),
+)
