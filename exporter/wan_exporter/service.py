@@ -15,10 +15,10 @@ from wan_exporter.arguments import Address
 from wan_exporter.notify import Notifier
 from wan_exporter.web import Latest, Server, create_app, not_ready, serve
 from wan_tui import __version__
+from wan_tui.agent.configuration import Configuration
 from wan_tui.agent.messages import API, AgentInfo
 from wan_tui.agent.places import AgentLock, Places
 from wan_tui.agent.server import Api, ControlSocket
-from wan_tui.core.config import load_settings
 from wan_tui.core.config.settings import Settings
 from wan_tui.core.engine import Engine
 from wan_tui.core.errors import WanTuiError
@@ -78,14 +78,16 @@ class Service:
             await stack.enter_async_context(engine)
             for problem in problems:
                 engine.log("warning", "exporter", f"no metrics from here: {problem}")
-            api = Api(engine, self._info(served))
+            self._configuration = Configuration(engine, self._settings, self._options.config)
+            api = Api(engine, self._info(served), self._configuration)
             await stack.enter_async_context(ControlSocket(api, self._options.places.socket, engine.log))
             log.info("control socket at %s", self._options.places.socket)
             tasks = [
                 asyncio.create_task(work)
                 for work in (
                     self._ready(engine),
-                    self._reloads(engine),
+                    self._configuration.check(),
+                    self._reloads(self._configuration),
                     self._idle(engine, api),
                     self._watchdog(engine),
                 )
@@ -130,18 +132,12 @@ class Service:
             self._notifier.ready("running")
             return
 
-    async def _reloads(self, engine: Engine) -> None:
+    async def _reloads(self, configuration: Configuration) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
             self._notifier.reloading()
-            try:
-                settings = await asyncio.to_thread(load_settings, self._options.config)
-            except WanTuiError as error:
-                engine.reload_failed(str(error))
-            else:
-                await engine.reload(settings)
-                self._settings = settings
+            await configuration.reload()
             self._notifier.ready("running")
 
     async def _idle(self, engine: Engine, api: Api) -> None:
@@ -149,7 +145,7 @@ class Service:
         busy_at = time.monotonic()
         while self._options.auto_started:
             await asyncio.sleep(IDLE_LOOK_SECONDS)
-            patience, snapshot = self._settings.agent.idle_exit_seconds, engine.latest
+            patience, snapshot = self._configuration.settings.agent.idle_exit_seconds, engine.latest
             up = snapshot is None or any(
                 deployment.state not in (LoadState.UNLOADED, LoadState.FAILED) for deployment in snapshot.deployments
             )
@@ -170,7 +166,7 @@ class Service:
 
     async def _drain(self, engine: Engine) -> None:
         chosen = self._options.drain_seconds
-        patience = self._settings.agent.drain_seconds if chosen is None else chosen
+        patience = self._configuration.settings.agent.drain_seconds if chosen is None else chosen
         self._notifier.stopping(patience + CLOSING_SECONDS)
         log.info("stopping; what runs has %g s to finish", patience)
         draining = asyncio.create_task(engine.drain(patience))

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from wan_tui.agent.changes import Change, ChangePreview
 from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
+from wan_tui.core.runtime.timeline import Timeline
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import Verdict
 
@@ -17,6 +19,10 @@ class FakeClient:
         self.requests: list[GenerationRequest] = []
         self.questions: list[Question] = []
         self.answer: Callable[[Question], Assessment] = unknown_answer
+        self.timelines: dict[str, Timeline] = {}
+        self.previewed: list[Change] = []
+        self.applied: list[Change] = []
+        self.preview_answer: Callable[[Change], ChangePreview] = plain_preview
         self.refusal: Exception | None = None
         self.closed = 0
         self.streams = 0
@@ -76,6 +82,31 @@ class FakeClient:
         self.questions.extend(questions)
         return tuple(self.answer(question) for question in questions)
 
+    async def timeline(self, deployment: str) -> Timeline:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.timelines.get(deployment, Timeline())
+
+    async def pin(self, deployment: str, *, pinned: bool) -> None:
+        self._record("pin" if pinned else "unpin", deployment)
+
+    async def validate(self, deployment: str | None = None) -> None:
+        self._record("validate", deployment or "all")
+
+    async def preview(self, change: Change) -> ChangePreview:
+        if self.refusal is not None:
+            raise self.refusal
+        self.previewed.append(change)
+        return self.preview_answer(change)
+
+    async def apply(self, change: Change, base: str) -> str | None:
+        self._record("apply", base)
+        self.applied.append(change)
+        return "/home/wan/wan-tui.toml.bak"
+
+    async def reload(self) -> None:
+        self._record("reload", "")
+
     def _record(self, command: str, name: str) -> None:
         if self.refusal is not None:
             raise self.refusal
@@ -98,3 +129,15 @@ def unknown_answer(question: Question) -> Assessment:
         where=question.gpu or question.device or "this host",
         clip=clip,
     )
+
+
+def plain_preview(change: Change) -> ChangePreview:
+    """A diff of one line for each setting, as of a file that has none of them."""
+    lines = [f"+{'.'.join(setting.path)} = {setting.value!r}" for setting in change.settings] or [
+        "-prot = 1",
+        "+port = 1",
+    ]
+    diff = "\n".join(
+        ["--- /home/wan/wan-tui.toml", "+++ /home/wan/wan-tui.toml", "@@ -1 +1 @@", " [deployments]", *lines]
+    )
+    return ChangePreview(file="/home/wan/wan-tui.toml", diff=diff, base="base-1")

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
+    from wan_tui.core.runtime.timeline import Timeline
     from wan_tui.core.snapshot import Snapshot
 
 
@@ -47,4 +49,35 @@ class Client(Protocol):
 
         Raises UsageError for an unknown name or more than ``MAX_QUESTIONS``.
         """
+        ...
+
+    async def timeline(self, deployment: str) -> Timeline:
+        """Device memory of a deployment over the last hour. Raises UsageError for an unknown name."""
+        ...
+
+    async def pin(self, deployment: str, *, pinned: bool) -> None:
+        """Keep a deployment loaded, now and after every start, or leave it to its keep-alive.
+
+        The configuration file is changed accordingly. Raises UsageError for an unknown name, WanTuiError for one that
+        cannot run or a file that cannot be written.
+        """
+        ...
+
+    async def validate(self, deployment: str | None = None) -> None:
+        """Evaluate the rules of one deployment, or all of them and those of the configuration, now."""
+        ...
+
+    async def preview(self, change: Change) -> ChangePreview:
+        """What a change of the configuration would do to the file. Raises UsageError for an impossible one."""
+        ...
+
+    async def apply(self, change: Change, base: str) -> str | None:
+        """Make a change that was previewed as ``base``, and take it up; the name of the backup of the original.
+
+        Raises WanTuiError when the file changed since, or cannot be written; then it is as it was.
+        """
+        ...
+
+    async def reload(self) -> None:
+        """Read the configuration file again; what is wrong with it shows in the snapshot, and the older one applies."""
         ...

@@ -16,12 +16,15 @@ from wan_tui.core.broadcast import Latest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from pathlib import Path
     from types import TracebackType
 
+    from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
+    from wan_tui.core.runtime.timeline import Timeline
     from wan_tui.core.snapshot import Snapshot
 
     # Runs beside the engine on its loop, e.g. the metrics endpoint.
@@ -35,7 +38,7 @@ class EmbeddedClient:
 
     ``settings`` is called on the engine's thread, where the engine is imported too: a face that is drawing its first
     frame waits for neither. What it raises, entering the client raises. ``companion`` is entered on the engine's
-    loop once the engine runs.
+    loop once the engine runs. ``config`` is the file that was named, which changes are made to.
     """
 
     def __init__(
@@ -44,10 +47,12 @@ class EmbeddedClient:
         *,
         load_wanted: bool = True,
         companion: Companion | None = None,
+        config: Path | None = None,
     ) -> None:
         self._settings = settings
         self._load_wanted = load_wanted
         self._companion = companion
+        self._config = config
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -84,6 +89,25 @@ class EmbeddedClient:
     async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
         return await self._ask(self._engine.assess(questions))
 
+    async def timeline(self, deployment: str) -> Timeline:
+        return await self._ask(self._engine.timeline(deployment))
+
+    async def pin(self, deployment: str, *, pinned: bool) -> None:
+        await self._ask(self._configuration.pin(deployment, pinned=pinned))
+
+    async def validate(self, deployment: str | None = None) -> None:
+        await self._ask(self._engine.validate(deployment))
+        await self._ask(self._configuration.check())
+
+    async def preview(self, change: Change) -> ChangePreview:
+        return await self._ask(self._configuration.preview(change))
+
+    async def apply(self, change: Change, base: str) -> str | None:
+        return await self._ask(self._configuration.apply(change, base))
+
+    async def reload(self) -> None:
+        await self._ask(self._configuration.reload())
+
     async def _ask(self, command: Coroutine[Any, Any, Result]) -> Result:
         result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))
         self._deliver()  # what the command did must be seen by whoever reads the newest snapshot next
@@ -106,11 +130,15 @@ class EmbeddedClient:
     async def _serve(self) -> None:
         self._engine_loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        from wan_tui.agent.configuration import Configuration
         from wan_tui.core.engine import Engine
 
         settings = self._settings()
         engine = Engine(settings, load_wanted=self._load_wanted)
         async with engine as self._engine, contextlib.AsyncExitStack() as stack:
+            self._configuration = Configuration(engine, settings, self._config)
+            checking = asyncio.create_task(self._configuration.check())
+            stack.callback(checking.cancel)
             if self._companion is not None:
                 await stack.enter_async_context(self._companion(self._engine, settings))
             await self._forward()

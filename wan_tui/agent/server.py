@@ -28,6 +28,7 @@ from wan_tui.core.errors import UsageError, WanTuiError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from wan_tui.agent.configuration import Configuration
     from wan_tui.core.engine import Engine
     from wan_tui.core.snapshot import Snapshot
 
@@ -41,10 +42,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Api:
-    """The handlers around one engine. ``uid`` is the only user that they answer."""
+    """The handlers around one engine; ``configuration`` is what it can be changed by.
 
-    def __init__(self, engine: Engine, info: AgentInfo, *, uid: int | None = None) -> None:
+    ``uid`` is the only user that they answer.
+    """
+
+    def __init__(
+        self, engine: Engine, info: AgentInfo, configuration: Configuration | None = None, *, uid: int | None = None
+    ) -> None:
         self._engine = engine
+        self._configuration = configuration
         self._uid = os.getuid() if uid is None else uid
         self._line: tuple[Snapshot, bytes] | None = None
         self._last_request = time.monotonic()
@@ -61,7 +68,7 @@ class Api:
         app.router.add_get("/v1/version", self._version)
         app.router.add_get("/v1/snapshot", self._snapshot)
         app.router.add_get("/v1/snapshots", self._snapshots)
-        app.router.add_routes(all_routes(self._engine))
+        app.router.add_routes(all_routes(self._engine, self._configuration))
         return app
 
     @web.middleware

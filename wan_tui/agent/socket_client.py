@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.agent.messages import AgentInfo
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
+    from wan_tui.core.runtime.timeline import Timeline
     from wan_tui.core.snapshot import Snapshot
 
 COMMAND_SECONDS = 60.0
@@ -104,6 +106,32 @@ class SocketClient:
 
         body = await self._post_for_bytes("/v1/assessments", [dataclasses.asdict(one) for one in questions])
         return await asyncio.to_thread(assessments_from, body)
+
+    async def timeline(self, deployment: str) -> Timeline:
+        from wan_tui.core.runtime.timeline import Timeline
+
+        path = f"/v1/deployments/{quote(deployment, safe='')}/timeline"
+        found: Timeline = await self._get(path, Timeline)
+        return found
+
+    async def pin(self, deployment: str, *, pinned: bool) -> None:
+        await self._post(f"/v1/deployments/{quote(deployment, safe='')}/pin", {"pinned": pinned})
+
+    async def validate(self, deployment: str | None = None) -> None:
+        await self._post("/v1/validation" + ("" if deployment is None else f"/{quote(deployment, safe='')}"))
+
+    async def preview(self, change: Change) -> ChangePreview:
+        from wan_tui.agent.configuration_messages import preview_from
+
+        return preview_from(await self._post_for_bytes("/v1/configuration/preview", dataclasses.asdict(change)))
+
+    async def apply(self, change: Change, base: str) -> str | None:
+        answer = await self._post("/v1/configuration/apply", {**dataclasses.asdict(change), "base": base})
+        backup: str | None = answer["backup"]
+        return backup
+
+    async def reload(self) -> None:
+        await self._post("/v1/configuration/reload")
 
     async def _know_again(self, seen: Snapshot) -> None:
         """After a loss another agent may answer; its snapshots are numbered anew."""

@@ -32,7 +32,7 @@ def open_screens(config: Path | None = None, *, mouse: bool = False, where: Wher
         from wan_tui.agent.embedded import EmbeddedClient
 
         settings = _settings_source(config)
-        return run(lambda: EmbeddedClient(settings, companion=serve_metrics), embedded=True, mouse=mouse)
+        return run(lambda: EmbeddedClient(settings, companion=serve_metrics, config=config), embedded=True, mouse=mouse)
     if not where.agent_is_there:
         _settings_source(config)  # a mistake in the file is told before the screen is taken
     with tunnel(where) as forwarded:

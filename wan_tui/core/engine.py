@@ -30,8 +30,10 @@ from wan_tui.core.runtime.past import MAX_PAGE, PastFilter, PastPage
 from wan_tui.core.runtime.past_pages import read_page, read_text
 from wan_tui.core.runtime.queue_store import QueueStore, queue_file
 from wan_tui.core.runtime.state import EventLog, Job, LogEvent
-from wan_tui.core.snapshot import ComponentSize, ConfigStatus, ModelSummary, Snapshot
+from wan_tui.core.runtime.timeline import Timeline
+from wan_tui.core.snapshot import ComponentSize, ConfigStatus, ModelSummary, ProfileSummary, Snapshot
 from wan_tui.core.validation.environment import Libraries, installed_libraries
+from wan_tui.core.validation.findings import Finding
 
 EVENTS_KEPT = 200
 # Changes within this time become one snapshot: a burst of worker events does not become a burst of snapshots.
@@ -79,6 +81,7 @@ class Engine:
         self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
         self._dropped_events = 0
         self._models = tuple(_summary(model) for model in self._catalogue.models)
+        self._profiles = _profiles(settings)
         self._snapshots: Latest[Snapshot] = Latest()
         self._dirty = asyncio.Event()
         self._number = 0
@@ -172,18 +175,41 @@ class Engine:
         """All that ``chosen`` lets through, as ``csv`` or ``json``. Raises WanTuiError."""
         return await asyncio.to_thread(read_text, self._settings.paths.history, chosen, form)
 
+    async def pin(self, deployment: str, *, pinned: bool) -> None:
+        """Keep a deployment loaded until it is unpinned (loading it if need be), or leave it to its keep-alive."""
+        await self._first_poll()
+        await self._manager.pin(deployment, pinned=pinned)
+        self._publish_now()
+
+    async def validate(self, deployment: str | None = None) -> None:
+        """Evaluate every rule now, for one deployment or for all. Raises UsageError for an unknown name."""
+        await self._first_poll()
+        self._manager.want_validation(deployment)
+
+    async def timeline(self, deployment: str) -> Timeline:
+        """The device memory of a deployment over the last hour: a query, which changes nothing."""
+        return self._manager.timeline(deployment)
+
+    def configuration_checked(self, file: str, findings: tuple[Finding, ...], fixable: bool) -> None:
+        """Tell what the rules say about the file that the settings come from."""
+        self._config = dataclasses.replace(self._config, file=file, findings=findings, fixable=fixable)
+        self._publish_now()
+
     async def reload(self, settings: Settings) -> None:
         """Take up another configuration; what it does not change goes on untouched."""
         await self._first_poll()
         async with self._polling:
             self._settings = settings
+            self._profiles = _profiles(settings)
             self._host_probe = _host_probe(settings)
             for poller in self._pollers.values():
                 poller.interval_seconds = settings.polling.interval_seconds
             host, self._checkpoints = await asyncio.to_thread(self._read_host)
             self._host = host
             found = await self._manager.reload(settings, host, self._checkpoints)
-        self._config = ConfigStatus(True, time.time())
+        self._config = dataclasses.replace(
+            self._config, last_reload_successful=True, last_success_at=time.time(), problem=None
+        )
         self.log("info", "config", f"reloaded: {found}")
         self._publish_now()
 
@@ -309,6 +335,7 @@ class Engine:
             driver=self._hardware.driver,
             gpus=self._hardware.gpus,
             models=self._models,
+            profiles=self._profiles,
             deployments=self._manager.statuses(),
             jobs=self._manager.queue.jobs,
             log=EventLog(tuple(self._events), self._dropped_events),
@@ -322,6 +349,10 @@ class Engine:
 def _host_probe(settings: Settings) -> HostProbe:
     paths = settings.paths
     return HostProbe({"models": paths.models, "outputs": paths.outputs, "cache": paths.cache})
+
+
+def _profiles(settings: Settings) -> tuple[ProfileSummary, ...]:
+    return tuple(ProfileSummary(name, one.description) for name, one in settings.known_profiles.items())
 
 
 def _summary(model: Model) -> ModelSummary:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HostSample, PollerStatus
 from wan_tui.core.runtime.state import DeploymentStatus, EventLog, Job
+from wan_tui.core.validation.findings import Finding
 
-__all__ = ["ComponentSize", "ConfigStatus", "ModelSummary", "PollerStatus", "Snapshot"]
+__all__ = ["ComponentSize", "ConfigStatus", "ModelSummary", "PollerStatus", "ProfileSummary", "Snapshot"]
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -45,12 +46,27 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileSummary:
+    """A profile that a deployment can have: a built-in one, or one of the configuration."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """How the last reading of the configuration went. After a failure, told in ``problem``, the older one applies."""
+    """How the last reading of the configuration went. After a failure, told in ``problem``, the older one applies.
+
+    ``file`` is the one that applies, or would if it were there; ``findings`` are those of the configuration rules when
+    they were last evaluated, and ``fixable`` says that some of them have a safe fix.
+    """
 
     last_reload_successful: bool = True
     last_success_at: float | None = None
     problem: str | None = None
+    file: str | None = None
+    findings: tuple[Finding, ...] = ()
+    fixable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +87,7 @@ class Snapshot:
     pollers: tuple[PollerStatus, ...]
     output_directory: str
     config: ConfigStatus = field(default_factory=ConfigStatus)
+    profiles: tuple[ProfileSummary, ...] = ()
 
     def deployment(self, name: str) -> DeploymentStatus | None:
         return next((d for d in self.deployments if d.name == name), None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wan_tui.agent.routes import configuration as of_configuration
 from wan_tui.agent.routes import deployments, jobs, planning
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from wan_tui.agent.configuration import Configuration
     from wan_tui.core.engine import Engine
 
 SUBJECTS = (
@@ -18,6 +20,7 @@ SUBJECTS = (
 )
 
 
-def all_routes(engine: Engine) -> list[web.RouteDef]:
+def all_routes(engine: Engine, configuration: Configuration | None) -> list[web.RouteDef]:
     """Everything except the snapshots, which belong to the server itself."""
-    return [route for subject in SUBJECTS for route in subject.routes(engine)]
+    of_engine = [route for subject in SUBJECTS for route in subject.routes(engine)]
+    return [*of_engine, *of_configuration.routes(engine, configuration)]

@@ -19,7 +19,7 @@ def answer(data: object, status: int = 200) -> web.Response:
     return web.Response(text=json.dumps(data, default=_plain) + "\n", status=status, content_type=JSON_TYPE)
 
 
-def accepted(engine: Engine, **more: str) -> web.Response:
+def accepted(engine: Engine, **more: str | bool | None) -> web.Response:
     """A command was taken; the snapshot named here, or a later one, shows what it does."""
     newest = engine.latest
     return answer({**more, "snapshot": newest.number if newest else 0}, 202)

@@ -276,6 +276,11 @@ def load_settings(path: Path | None = None) -> Settings:
         section = data.setdefault(override.section, {})
         if isinstance(section, dict):
             section[override.key] = override.value
+    return validated(data, file, set_outside)
+
+
+def validated(data: dict[str, Any], file: Path | None, set_outside: tuple[Override, ...] = ()) -> Settings:
+    """The settings that the tables of ``file`` mean. Raises UsageError naming file or variable, key, value and fix."""
     try:
         return Settings.model_validate(data)
     except ValidationError as error:

@@ -16,6 +16,7 @@ from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.state import WorkerStatus
 from wan_tui.core.runtime.tallies import Tallies
+from wan_tui.core.runtime.timeline import MemoryRing
 from wan_tui.core.runtime.vitals import Vitals
 from wan_tui.core.validation.judgement import Judgement
 from wan_tui.core.words import LoadFailureReason, LoadState, Precision, Preparation, Quantization, UnloadCause
@@ -93,6 +94,7 @@ class Deployment:
     last_estimated_seconds: float | None = None
     unload_cause: UnloadCause | None = None
     load_failure: tuple[LoadFailureReason, str] | None = None
+    timeline: MemoryRing = field(default_factory=MemoryRing)
 
     def enter(self, state: LoadState, failure: str | None = None) -> None:
         self.state, self.failure, self.state_changed_at = state, failure, time.time()

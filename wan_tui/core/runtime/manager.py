@@ -29,6 +29,7 @@ from wan_tui.core.runtime.running import Runner
 from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.runtime.status import deployment_status
 from wan_tui.core.runtime.supervision import Step, decide
+from wan_tui.core.runtime.timeline import Timeline, record_memory
 from wan_tui.core.runtime.validator import validate
 from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.request import check_output, normalise
@@ -68,6 +69,7 @@ class Manager:
         self._libraries = libraries
         self._judge = Judge(settings, self._estimator, libraries())
         self.validation_due = asyncio.Event()
+        self._due: set[str] = set()
         limit = settings.limits.max_queued_jobs
         self.queue = JobQueue(limit) if store is None else kept_queue(limit, store)
         self._deployments = {name: self._new_deployment(name, wanted) for name, wanted in settings.deployments.items()}
@@ -99,13 +101,14 @@ class Manager:
         """Judge every deployment against fresh samples; planning is done in a thread."""
         if checkpoints != self._loader.checkpoints:
             self._loader.checkpoints = checkpoints
-            self.validation_due.set()
+            self.want_validation()
         self._loader.hardware = hardware
         self._estimator.look_at(hardware, host)
         self._host = host
         for deployment in list(self._deployments.values()):
             await self._assess(deployment, host)
         self._supervise()
+        record_memory(self._deployments.values(), self.queue, hardware, host.sampled_at)
         self._changed()
 
     async def _assess(self, deployment: Deployment, host: HostSample) -> None:
@@ -117,13 +120,19 @@ class Manager:
             deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
 
     async def validate(self, driver: DriverStatus, host: HostSample) -> None:
-        """Evaluate every rule for every deployment; what takes a disk is done in a thread."""
+        """Evaluate every rule for the deployments that are due, or all; what takes a disk is done in a thread."""
         self.validation_due.clear()
-        for deployment in list(self._deployments.values()):
+        due, self._due = self._due or set(self._deployments), set()
+        for deployment in [one for one in self._deployments.values() if one.name in due]:
             checkpoint = self._loader.checkpoints.get(deployment.name)
             await validate(deployment, checkpoint, self._settings.limits, self._libraries, driver, host, self._log)
             deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
             self._changed()
+
+    def want_validation(self, name: str | None = None) -> None:
+        """Have the rules evaluated soon, for one deployment or for all. Raises UsageError for an unknown name."""
+        self._due |= set(self._deployments) if name is None else {self._find(name).name}
+        self.validation_due.set()
 
     def load_wanted(self) -> None:
         """Load what the configuration wants loaded; what cannot run is ``failed`` with the reason."""
@@ -166,6 +175,18 @@ class Manager:
             self.queue.cancel(job.id)
             deployment.tallies.jobs_cancelled += 1
         self._loader.begin_unload(deployment, UnloadCause.OPERATOR)
+
+    async def pin(self, name: str, *, pinned: bool) -> None:
+        """Want a deployment loaded for good, or leave it to its keep-alive. Raises as ``load`` does."""
+        if pinned:
+            await self.load(name)
+            return
+        self._find(name).pinned = False
+        self._changed()
+
+    def timeline(self, name: str) -> Timeline:
+        """The device memory of a deployment over the last hour. Raises UsageError for an unknown name."""
+        return self._find(name).timeline.frozen()
 
     async def generate(self, request: GenerationRequest) -> str:
         """Queue a request and return the job's id; loads the deployment if it is not. Raises WanTuiError."""
@@ -252,7 +273,7 @@ class Manager:
             if deployment.wanted_loaded:
                 deployment.pinned = True
                 self._loader.begin_load(deployment)
-        self.validation_due.set()
+        self.want_validation()
         self._changed()
         return found
 
