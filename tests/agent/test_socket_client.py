@@ -7,6 +7,7 @@ import pytest
 
 from tests.agent.harness import info, serving
 from tests.core.runtime.harness import request, until
+from tests.snapshot_parts import AT, h100
 from wan_tui.agent.places import places
 from wan_tui.agent.socket_client import AgentGone, SocketClient
 from wan_tui.core.errors import UsageError, WanTuiError
@@ -81,3 +82,13 @@ async def test_without_patience_the_loss_is_told_at_once(home: Path) -> None:
     with pytest.raises(AgentGone, match="agent gone, reconnecting"):
         await asyncio.wait_for(read_on(), 10)
     await client.__aexit__(None, None, None)
+
+
+async def test_the_last_hour_of_a_gpu_over_the_socket(home: Path) -> None:
+    async with serving(home) as (engine, _, path), SocketClient(path) as client:
+        engine._traces.add([h100(0)], AT)
+        trace = await client.gpu_history(h100(0).uuid)
+        assert trace == await engine.gpu_history(h100(0).uuid)
+        assert trace.power_watts == (72.5,)
+        with pytest.raises(UsageError, match="unknown GPU 'GPU-none'"):
+            await client.gpu_history("GPU-none")

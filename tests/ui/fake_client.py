@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from wan_tui.agent.changes import Change, ChangePreview
+from wan_tui.core.hardware.trace import GpuTrace
 from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime.timeline import Timeline
@@ -23,6 +24,7 @@ class FakeClient:
         self.previewed: list[Change] = []
         self.applied: list[Change] = []
         self.preview_answer: Callable[[Change], ChangePreview] = plain_preview
+        self.traces: dict[str, GpuTrace] = {}
         self.refusal: Exception | None = None
         self.closed = 0
         self.streams = 0
@@ -106,6 +108,11 @@ class FakeClient:
 
     async def reload(self) -> None:
         self._record("reload", "")
+
+    async def gpu_history(self, uuid: str) -> GpuTrace:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.traces.get(uuid, GpuTrace(uuid=uuid, interval_seconds=5.0))
 
     def _record(self, command: str, name: str) -> None:
         if self.refusal is not None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from wan_tui.agent.changes import Change, ChangePreview
+    from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.runtime.timeline import Timeline
@@ -80,4 +81,7 @@ class Client(Protocol):
 
     async def reload(self) -> None:
         """Read the configuration file again; what is wrong with it shows in the snapshot, and the older one applies."""
+
+    async def gpu_history(self, uuid: str) -> GpuTrace:
+        """The last hour of one GPU. Raises UsageError for one that was never seen."""
         ...

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
+    from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.runtime.timeline import Timeline
@@ -107,6 +108,9 @@ class EmbeddedClient:
 
     async def reload(self) -> None:
         await self._ask(self._configuration.reload())
+
+    async def gpu_history(self, uuid: str) -> GpuTrace:
+        return await self._ask(self._engine.gpu_history(uuid))
 
     async def _ask(self, command: Coroutine[Any, Any, Result]) -> Result:
         result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.agent.messages import AgentInfo
+    from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.runtime.timeline import Timeline
@@ -132,6 +133,12 @@ class SocketClient:
 
     async def reload(self) -> None:
         await self._post("/v1/configuration/reload")
+
+    async def gpu_history(self, uuid: str) -> GpuTrace:
+        from wan_tui.core.hardware.trace import GpuTrace
+
+        trace: GpuTrace = await self._get(f"/v1/gpus/{quote(uuid, safe='')}/history", GpuTrace)
+        return trace
 
     async def _know_again(self, seen: Snapshot) -> None:
         """After a loss another agent may answer; its snapshots are numbered anew."""

@@ -10,16 +10,19 @@ from pathlib import Path
 from types import TracebackType
 
 from wan_tui import __version__
+from wan_tui.core.alerts.watch import AlertWatch
 from wan_tui.core.broadcast import Latest
 from wan_tui.core.catalog import Catalogue, Model, load_catalogue
 from wan_tui.core.catalog.checkpoints import find_checkpoint
 from wan_tui.core.config import Settings
+from wan_tui.core.errors import unknown_name
 from wan_tui.core.hardware.host import HostProbe
 from wan_tui.core.hardware.look import with_cpu_rate
 from wan_tui.core.hardware.nvml import NvmlProbe
 from wan_tui.core.hardware.poller import Poller
 from wan_tui.core.hardware.probe import GpuProbe
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
+from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.core.history import History
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
@@ -38,6 +41,7 @@ from wan_tui.core.validation.findings import Finding
 EVENTS_KEPT = 200
 # Changes within this time become one snapshot: a burst of worker events does not become a burst of snapshots.
 PUBLISH_INTERVAL_SECONDS = 0.05
+ALERT_INTERVAL_SECONDS = 1.0
 
 
 class Engine:
@@ -87,6 +91,9 @@ class Engine:
         self._number = 0
         self._assessed = False
         self._started_at = time.time()
+        self._traces = GpuTraces()
+        self._alerts = AlertWatch()
+        self._alerts_looked_at = 0.0
         self._config = ConfigStatus(last_success_at=self._started_at)
         self._tasks: list[asyncio.Task[None]] = []
         self._queue_store: QueueStore | None = None
@@ -166,6 +173,12 @@ class Engine:
     async def remove(self, job: str) -> None:
         self._manager.remove(job)
         self._publish_now()
+
+    async def gpu_history(self, uuid: str) -> GpuTrace:
+        """The last hour of one GPU. Raises UsageError for one that was never seen."""
+        if (trace := self._traces.of(uuid)) is None:
+            raise unknown_name("GPU", uuid, self._traces.known)
+        return trace
 
     async def past(self, chosen: PastFilter, before: str | None = None, limit: int = MAX_PAGE) -> PastPage:
         """A page of the history. Raises WanTuiError."""
@@ -265,6 +278,7 @@ class Engine:
         before = self._hardware
         self._hardware = await self._gpu_probe.sample()
         self._report_changes(before, self._hardware)
+        self._traces.add(self._hardware.gpus, time.time())
         driver = self._hardware.driver
         return driver.up or not driver.present
 
@@ -342,7 +356,11 @@ class Engine:
             pollers=tuple(poller.status() for poller in self._pollers.values()),
             output_directory=str(self._settings.paths.outputs),
             config=self._config,
+            alerts=self._alerts.firing,
         )
+        if snapshot.taken_at - self._alerts_looked_at >= ALERT_INTERVAL_SECONDS:
+            self._alerts_looked_at = snapshot.taken_at
+            snapshot = dataclasses.replace(snapshot, alerts=self._alerts.look(snapshot))
         self._snapshots.publish(snapshot)
 
 

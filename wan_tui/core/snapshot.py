@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wan_tui.core.alerts.alert import Alert
 from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HostSample, PollerStatus
 from wan_tui.core.runtime.state import DeploymentStatus, EventLog, Job
 from wan_tui.core.validation.findings import Finding
@@ -88,6 +89,7 @@ class Snapshot:
     output_directory: str
     config: ConfigStatus = field(default_factory=ConfigStatus)
     profiles: tuple[ProfileSummary, ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
     def deployment(self, name: str) -> DeploymentStatus | None:
         return next((d for d in self.deployments if d.name == name), None)

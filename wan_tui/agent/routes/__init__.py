@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wan_tui.agent.routes import configuration as of_configuration
-from wan_tui.agent.routes import deployments, jobs, planning
+from wan_tui.agent.routes import deployments, gpus, jobs, planning
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SUBJECTS = (
     deployments,
+    gpus,
     jobs,
     planning,
 )
