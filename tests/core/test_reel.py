@@ -38,7 +38,6 @@ def test_frames_come_at_a_reduced_rate_in_the_room_there_is(tmp_path: Path) -> N
     assert first[10, 3, 0] > first[10, 3, 2] + 20, "red at the left"
     assert first[10, 26, 2] > first[10, 26, 0] + 20, "blue at the right"
     assert last[10, 3, 0] > first[10, 3, 0] + 100, "in order"
-    assert Reel.from_json(reel.to_json()) == reel
 
 
 def test_a_long_video_is_thinned_out_until_it_is_small_enough(tmp_path: Path) -> None:

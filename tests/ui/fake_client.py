@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from wan_tui.agent.changes import Change, ChangePreview
+from wan_tui.core.errors import UsageError
+from wan_tui.core.folder import Folder
 from wan_tui.core.hardware.trace import GpuTrace
 from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
+from wan_tui.core.reel import Reel
+from wan_tui.core.runtime.past import PastFilter, PastPage, PastRun
 from wan_tui.core.runtime.timeline import Timeline
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import Verdict
@@ -25,6 +29,11 @@ class FakeClient:
         self.applied: list[Change] = []
         self.preview_answer: Callable[[Change], ChangePreview] = plain_preview
         self.traces: dict[str, GpuTrace] = {}
+        self.runs: list[PastRun] = []
+        self.asked_for: list[PastFilter] = []
+        self.reels: dict[str, Reel] = {}
+        self.folders: dict[str, Folder] = {}
+        self.sidecars: dict[str, str] = {}
         self.refusal: Exception | None = None
         self.closed = 0
         self.streams = 0
@@ -77,10 +86,49 @@ class FakeClient:
     async def cancel(self, job: str) -> None:
         self._record("cancel", job)
 
+    async def move(self, job: str, by: int) -> None:
+        self._record("move up" if by < 0 else "move down", job)
+
+    async def remove(self, job: str) -> None:
+        self._record("remove", job)
+
+    async def past(self, chosen: PastFilter, before: str | None = None, limit: int = 200) -> PastPage:
+        """Pages of ``runs``; words narrow them by deployment and prompt."""
+        self._refuse()
+        self.asked_for.append(chosen)
+        found = [run for run in self.runs if chosen.kind in (None, run.kind)]
+        found = [run for run in found if all(word in _shown(run) for word in chosen.words)]
+        start = 0 if before is None else [run.uid for run in found].index(before) + 1
+        shown = tuple(found[start : start + limit])
+        more = shown[-1].uid if start + limit < len(found) else None
+        return PastPage(runs=shown, matching=len(found), more=more)
+
+    async def past_text(self, chosen: PastFilter, form: str) -> str:
+        page = await self.past(chosen, None, 1_000_000)
+        return "".join(f"{form} {run.uid}\n" for run in page.runs)
+
+    async def reel(self, path: str, width: int, height: int) -> Reel:
+        self._refuse()
+        if path not in self.reels:
+            raise UsageError(f"{path}: no such file")
+        return self.reels[path]
+
+    async def folder(self, path: str) -> Folder:
+        self._refuse()
+        known = path or next(iter(self.folders), "")
+        if known not in self.folders:
+            raise UsageError(f"folder {path}: No such file or directory")
+        return self.folders[known]
+
+    async def sidecar(self, video: str) -> str:
+        self._refuse()
+        if video not in self.sidecars:
+            raise UsageError(f"{video.removesuffix('.mp4')}.json: cannot be read: No such file or directory")
+        return self.sidecars[video]
+
     async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
         """Answers as ``answer`` says; a query is no command, but a refusal holds for it too."""
-        if self.refusal is not None:
-            raise self.refusal
+        self._refuse()
         self.questions.extend(questions)
         return tuple(self.answer(question) for question in questions)
 
@@ -114,10 +162,17 @@ class FakeClient:
             raise self.refusal
         return self.traces.get(uuid, GpuTrace(uuid=uuid, interval_seconds=5.0))
 
-    def _record(self, command: str, name: str) -> None:
+    def _refuse(self) -> None:
         if self.refusal is not None:
             raise self.refusal
+
+    def _record(self, command: str, name: str) -> None:
+        self._refuse()
         self.commands.append((command, name))
+
+
+def _shown(run: PastRun) -> str:
+    return f"{run.deployment} {run.request.prompt if run.request else ''}"
 
 
 def unknown_answer(question: Question) -> Assessment:

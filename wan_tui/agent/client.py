@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from wan_tui.agent.changes import Change, ChangePreview
+    from wan_tui.core.folder import Folder
     from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
+    from wan_tui.core.reel import Reel
+    from wan_tui.core.runtime.past import PastFilter, PastPage
     from wan_tui.core.runtime.timeline import Timeline
     from wan_tui.core.snapshot import Snapshot
 
@@ -43,6 +46,34 @@ class Client(Protocol):
 
     async def cancel(self, job: str) -> None:
         """Cancel a queued job at once, a running one between two steps."""
+        ...
+
+    async def move(self, job: str, by: int) -> None:
+        """Let a waiting job run ``by`` places later (negative: earlier); its priority says so from then on."""
+        ...
+
+    async def remove(self, job: str) -> None:
+        """Take a job that waits or has ended off the list; the history keeps what ran."""
+        ...
+
+    async def past(self, chosen: PastFilter, before: str | None = None, limit: int = 200) -> PastPage:
+        """Finished loads and runs, newest first; ``before`` is the ``more`` of the page before. A query."""
+        ...
+
+    async def past_text(self, chosen: PastFilter, form: str) -> str:
+        """All of them as ``csv`` or ``json``, as ``wan-tui history`` prints them. A query."""
+        ...
+
+    async def reel(self, path: str, width: int, height: int) -> Reel:
+        """A video or picture on the engine's host as frames of at most ``width`` x ``height`` pixels. A query."""
+        ...
+
+    async def folder(self, path: str) -> Folder:
+        """Folders and pictures in a folder of the engine's host; "" is the home directory there. A query."""
+        ...
+
+    async def sidecar(self, video: str) -> str:
+        """The text of the file beside ``video`` on the engine's host. A query."""
         ...
 
     async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:

@@ -10,21 +10,24 @@ import contextlib
 import threading
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wan_tui.core.broadcast import Latest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
+    from wan_tui.core.folder import Folder
     from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
+    from wan_tui.core.reel import Reel
+    from wan_tui.core.runtime.past import PastFilter, PastPage
     from wan_tui.core.runtime.timeline import Timeline
     from wan_tui.core.snapshot import Snapshot
 
@@ -86,6 +89,33 @@ class EmbeddedClient:
 
     async def cancel(self, job: str) -> None:
         await self._ask(self._engine.cancel(job))
+
+    async def move(self, job: str, by: int) -> None:
+        await self._ask(self._engine.move(job, by))
+
+    async def remove(self, job: str) -> None:
+        await self._ask(self._engine.remove(job))
+
+    async def past(self, chosen: PastFilter, before: str | None = None, limit: int = 200) -> PastPage:
+        return await self._ask(self._engine.past(chosen, before, limit))
+
+    async def past_text(self, chosen: PastFilter, form: str) -> str:
+        return await self._ask(self._engine.past_text(chosen, form))
+
+    async def reel(self, path: str, width: int, height: int) -> Reel:
+        from wan_tui.core.reel import read_reel
+
+        return await self._ask(asyncio.to_thread(read_reel, Path(path), width=width, height=height))
+
+    async def folder(self, path: str) -> Folder:
+        from wan_tui.core.folder import read_folder
+
+        return await self._ask(asyncio.to_thread(read_folder, path))
+
+    async def sidecar(self, video: str) -> str:
+        from wan_tui.core.runtime.outputs import sidecar_text
+
+        return await self._ask(asyncio.to_thread(sidecar_text, Path(video)))
 
     async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
         return await self._ask(self._engine.assess(questions))

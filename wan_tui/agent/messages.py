@@ -71,6 +71,14 @@ class JobOrder(BaseModel):
         return GenerationRequest(**{**dataclasses.asdict(defaults), **given})
 
 
+class Move(BaseModel):
+    """How many places a waiting job goes down the queue; negative is up."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    by: int
+
+
 def parse(model: type[Model], body: bytes) -> Model:
     """Raises UsageError that names the first thing that is wrong."""
     try:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
     from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.agent.messages import AgentInfo
+    from wan_tui.core.folder import Folder
     from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
+    from wan_tui.core.reel import Reel
+    from wan_tui.core.runtime.past import PastFilter, PastPage
     from wan_tui.core.runtime.timeline import Timeline
     from wan_tui.core.snapshot import Snapshot
 
@@ -101,6 +104,37 @@ class SocketClient:
 
     async def cancel(self, job: str) -> None:
         await self._post(f"/v1/jobs/{quote(job, safe='')}/cancel")
+
+    async def move(self, job: str, by: int) -> None:
+        await self._post(f"/v1/jobs/{quote(job, safe='')}/move", {"by": by})
+
+    async def remove(self, job: str) -> None:
+        await self._post(f"/v1/jobs/{quote(job, safe='')}/remove")
+
+    async def past(self, chosen: PastFilter, before: str | None = None, limit: int = 200) -> PastPage:
+        from wan_tui.core.runtime.past import PastPage
+
+        query = {**_narrowed(chosen), "limit": str(limit)} | ({"before": before} if before is not None else {})
+        page: PastPage = await self._get("/v1/history", PastPage, **query)
+        return page
+
+    async def past_text(self, chosen: PastFilter, form: str) -> str:
+        return await self._get_text(f"/v1/history/{quote(form, safe='')}", **_narrowed(chosen))
+
+    async def reel(self, path: str, width: int, height: int) -> Reel:
+        from wan_tui.core.reel import Reel
+
+        found: Reel = await self._get("/v1/frames", Reel, path=path, width=str(width), height=str(height))
+        return found
+
+    async def folder(self, path: str) -> Folder:
+        from wan_tui.core.folder import Folder
+
+        found: Folder = await self._get("/v1/folder", Folder, path=path)
+        return found
+
+    async def sidecar(self, video: str) -> str:
+        return await self._get_text("/v1/sidecar", path=video)
 
     async def assess(self, questions: Sequence[Question]) -> tuple[Assessment, ...]:
         from wan_tui.agent.planning_messages import assessments_from
@@ -217,17 +251,20 @@ class SocketClient:
                     await self._refuse(response)
                 return await response.read()
 
-    async def _get(self, path: str, kind: Any, **query: str) -> Any:
+    async def _get_text(self, path: str, /, **query: str) -> str:
+        with self._loss_told():
+            async with self._session.get(path, params=query) as response:
+                if response.status >= 400:
+                    await self._refuse(response)
+                return await response.text("utf-8")
+
+    async def _get(self, path: str, /, kind: Any, **query: str) -> Any:
         """The answer, read as ``kind``. Off the event loop: the first time builds a parser, and answers may be long."""
         from pydantic import ValidationError
 
         from wan_tui.agent.messages import read
 
-        with self._loss_told():
-            async with self._session.get(path, params=query) as response:
-                if response.status >= 400:
-                    await self._refuse(response)
-                body = await response.read()
+        body = (await self._get_text(path, **query)).encode()
         try:
             return await asyncio.to_thread(read, kind, body)
         except ValidationError:
@@ -250,6 +287,14 @@ class SocketClient:
             raise AgentGone(f"the agent at {self._path} does not answer") from None
         except (aiohttp.ClientError, OSError) as error:
             raise AgentGone(f"no agent answers at {self._path}: {_reason(error)}") from None
+
+
+def _narrowed(chosen: PastFilter) -> dict[str, str]:
+    """A filter as the query of an address."""
+    values = {"deployment": chosen.deployment, "kind": chosen.kind, "words": " ".join(chosen.words) or None}
+    if chosen.since is not None:
+        values["since"] = repr(chosen.since)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _reason(error: BaseException) -> str:

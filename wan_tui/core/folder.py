@@ -1,17 +1,10 @@
 """What is in a folder of the engine's host, for a reader who looks for a picture or a file."""
 
-import dataclasses
-import functools
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 MAX_ENTRIES = 500
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -32,21 +25,6 @@ class Folder:
     path: str
     entries: tuple[Entry, ...]
     left_out: int = 0
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Folder":
-        """Raises ``pydantic.ValidationError`` for anything else."""
-        return _adapter().validate_json(text)
-
-
-@functools.cache
-def _adapter() -> "TypeAdapter[Folder]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Folder)
 
 
 def read_folder(path: str) -> Folder:

@@ -2,17 +2,13 @@
 
 import base64
 import dataclasses
-import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wan_tui.core.errors import UsageError, WanTuiError
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 # A terminal of 200 x 60 cells shows 200 x 120 pixels; what a reel of the most frames takes stays a few megabytes.
 MAX_SIDE = 240
@@ -42,18 +38,6 @@ class Reel:
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Reel":
-        """Raises ``pydantic.ValidationError`` for anything else."""
-        return _adapter().validate_json(text)
-
-
-@functools.cache
-def _adapter() -> "TypeAdapter[Reel]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Reel)
 
 
 def read_reel(
@@ -90,7 +74,7 @@ def _read(container: Any, path: Path, width: int, height: int, most: int, wanted
     stream.thread_type = "AUTO"
     source = (stream.width, stream.height)
     if min(source) < 1:
-        raise UsageError(f"{path}: its pictures have no size")
+        raise UsageError(f"{path}: not a video or picture that can be read: it has no size")
     scale = min(width / source[0], height / source[1])
     size = (max(int(source[0] * scale), 1), max(int(source[1] * scale), 1))
     rate = float(stream.average_rate or 0)

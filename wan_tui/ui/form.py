@@ -40,6 +40,18 @@ def defaults(clip: Clip) -> dict[str, str]:
     }
 
 
+def values(request: GenerationRequest) -> dict[str, str]:
+    """The figures of a request as they would be typed."""
+    return {
+        "width": str(request.width),
+        "height": str(request.height),
+        "frames": str(request.frames),
+        "steps": str(request.steps),
+        "guidance": f"{request.guidance:g}",
+        "seed": str(request.seed),
+    }
+
+
 def parse(deployment: str | None, typed: Mapping[str, str]) -> GenerationRequest | FieldError:
     """A request with exactly the typed values, or the first field that cannot be one."""
     if deployment is None:

@@ -88,7 +88,6 @@ def past_list(runs: Sequence[PastRun], matching: int, state: Line, now: float, v
         return Frame((title,), (Row(pad(text("   nothing has finished yet", Role.DIM), view.width)),))
     columns = (
         Column("ENDED", 10),
-        Column("WHAT", 5, 6),
         Column("DEPLOYMENT", min(max(*(len(run.deployment) for run in runs), 10), 16), 3),
         Column("CLIP", max(*(len(clip_shape(run.clip)) for run in runs), 4), 2),
         Column("EST.", 8, right=True),
@@ -113,9 +112,8 @@ def _cells(run: PastRun, now: float) -> tuple[Cell, ...]:
     total = run.total
     return (
         text(when(run.ended_at, now)),
-        text(run.kind, Role.DIM),
         text(clean(run.deployment) or MISSING),
-        text(clip_shape(run.clip), Role.DIM),
+        text(clip_shape(run.clip) if run.clip is not None else run.kind, Role.DIM),
         text(format_seconds(total.expected if total else None), Role.DIM),
         text(format_seconds(total.observed if total else None)),
         error_cell(total),
@@ -212,7 +210,7 @@ def scatter(runs: Sequence[PastRun], chosen: str | None, ascii_only: bool, view:
             far = abs(error_ratio(total) or 0) > FAR_OFF
             role = Role.STRONG if run.uid == chosen else Role.WARN if far else Role.ACCENT
             points.append(Point(total.expected, total.observed, role))
-    title = rule("ESTIMATED AND OBSERVED", accuracy(runs), view)
+    title = rule("ESTIMATES", accuracy(runs), view)
     if not points:
         return Frame((title,), (Row(pad(text("   no run with an estimate yet", Role.DIM), view.width)),))
     scale = scale_of([value for point in points for value in (point.x, point.y)], candidates=SECONDS)

@@ -1,4 +1,4 @@
-"""``POST /v1/jobs`` and ``/v1/jobs/ID/cancel``."""
+"""``POST /v1/jobs`` and ``/v1/jobs/ID/cancel``, ``/move`` and ``/remove``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from wan_tui.agent.messages import JobOrder, parse
+from wan_tui.agent.messages import JobOrder, Move, parse
 from wan_tui.agent.routes.answers import accepted
 from wan_tui.core.errors import WanTuiError, unknown_name
 
@@ -28,7 +28,18 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         await engine.cancel(request.match_info["id"])
         return accepted(engine)
 
+    async def move(request: web.Request) -> web.Response:
+        order = parse(Move, await request.read())
+        await engine.move(request.match_info["id"], order.by)
+        return accepted(engine)
+
+    async def remove(request: web.Request) -> web.Response:
+        await engine.remove(request.match_info["id"])
+        return accepted(engine)
+
     return [
         web.post("/v1/jobs", generate),
         web.post("/v1/jobs/{id}/cancel", cancel),
+        web.post("/v1/jobs/{id}/move", move),
+        web.post("/v1/jobs/{id}/remove", remove),
     ]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# A prompt of a few pages and everything else; more was not written by us.
+MAX_SIDECAR_BYTES = 256 * 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
     """The content of ``NAME.json`` beside ``NAME.mp4``.
@@ -90,6 +94,23 @@ def _publish(scratch: Path, video: Path, content: bytes) -> Path:
     except OSError:
         os.unlink(beside)
         raise
+
+
+def sidecar_text(video: Path) -> str:
+    """What is written beside ``video``. Raises UsageError for a path that cannot be one, or without such a file."""
+    beside = sidecar_of(video)
+    if not video.is_absolute():
+        raise UsageError(f"{video}: must be an absolute path")
+    try:
+        with open(beside, encoding="utf-8") as file:
+            text = file.read(MAX_SIDECAR_BYTES + 1)
+    except UnicodeDecodeError:
+        raise UsageError(f"{beside}: not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"{beside}: cannot be read: {error.strerror}") from None
+    if len(text) > MAX_SIDECAR_BYTES:
+        raise UsageError(f"{beside}: too large for what wan-tui writes beside a video")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,13 @@
 """Finished loads and runs as everyone outside the engine sees them, and how they are asked for."""
 
-import dataclasses
-import functools
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError
 from wan_tui.core.planning.plan import Clip, GenerationRequest
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
+# The most that one page has.
 MAX_PAGE = 500
 TOTAL = "total"
 KINDS = ("run", "load")
@@ -86,21 +80,6 @@ class PastPage:
     runs: tuple[PastRun, ...]
     matching: int
     more: str | None = None
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "PastPage":
-        """Raises ``pydantic.ValidationError`` for anything else."""
-        return _pages().validate_json(text)
-
-
-@functools.cache
-def _pages() -> "TypeAdapter[PastPage]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(PastPage)
 
 
 def parse_since(text: str, now: float) -> float:

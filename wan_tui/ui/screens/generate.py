@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
+    from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.runtime.state import Job
     from wan_tui.core.snapshot import Snapshot
     from wan_tui.ui.session import Session
@@ -180,6 +181,15 @@ class GenerateScreen(BaseScreen):
             self._asked_for = deployment
             self._choice.choose(deployment)
         self._prompt.focus()
+
+    def take(self, request: GenerationRequest) -> None:
+        """Fill the form with a request that was made before."""
+        self._asked_for = self._filled_for = request.deployment
+        self._choice.choose(request.deployment)
+        self._prompt.text = request.prompt
+        self._inputs["negative"].value = request.negative_prompt
+        for field, value in form.values(request).items():
+            self._inputs[field].value = value
 
     def home(self) -> LiveRows:
         return self._jobs
