@@ -8,6 +8,7 @@ from textual.widgets import Input, TextArea
 from tests import snapshots
 from tests.snapshot_parts import AT
 from tests.ui.conftest import Drive, Driver
+from wan_tui.core.alerts.watch import AlertWatch
 from wan_tui.core.errors import UsageError
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import LoadState
@@ -42,18 +43,50 @@ def idle_pocket() -> Snapshot:
 async def test_all_gpus_are_listed_and_the_lost_one_keeps_its_row(drive: Drive) -> None:
     async with drive(snapshots.eight_gpus_one_lost()) as it:
         rows = it.rows("#devices")
-        assert len(rows) == 2 + 8
+        assert len(rows) == 2 + 8 + 1, "the host is a device too"
         assert rows[8].split()[0] == "6"
         assert "lost" in rows[8]
         assert "fallen off the bus" in rows[8]
         assert "driver 570.86.15" in rows[0]
 
 
+async def test_alerts_that_fire_stand_first_and_are_counted_in_the_head(drive: Drive) -> None:
+    snapshot, watch = snapshots.eight_gpus_one_lost(), AlertWatch()
+    watch.look(replace(snapshot, taken_at=AT - 3600))
+    async with drive(replace(snapshot, alerts=watch.look(snapshot)), size=(160, 48)) as it:
+        assert "! critical  gpu:6     A GPU is lost or does not answer" in it.text("#alerts")
+        assert "15:00:00" in it.text("#alerts"), "since when"
+        assert "! 5 alerts" in it.text("#header")
+        await it.publish(replace(snapshot, number=90211))
+        assert not it.app.screen.query_one("#alerts").display
+        assert "alert" not in it.text("#header")
+
+
+async def test_the_memory_bar_tells_ours_from_others_and_the_driver(drive: Drive) -> None:
+    async with drive(snapshots.eight_gpus_one_lost(), size=(160, 48)) as it:
+        rows = it.rows("#devices")
+        assert "━" in rows[2]
+        assert "═" not in rows[2].split("GiB")[0]
+        assert "═" in rows[3], "3 GiB of somebody else's python"
+        assert "╌" in rows[4], "the driver's reserve"
+
+
+async def test_the_course_of_utilization_grows_with_the_snapshots(drive: Drive) -> None:
+    snapshot = snapshots.eight_gpus_one_lost()
+    async with drive(snapshot, size=(160, 48)) as it:
+        for step in range(1, 4):
+            gpus = tuple(
+                replace(gpu, sampled_at=gpu.sampled_at + 5 * step, utilization_ratio=step / 4) for gpu in snapshot.gpus
+            )
+            await it.publish(replace(snapshot, number=90210 + step, gpus=gpus))
+        assert "▁▂▄▆  75 %" in it.rows("#devices")[4]
+
+
 async def test_without_a_driver_the_host_is_the_device(drive: Drive) -> None:
     async with drive(snapshots.empty_host()) as it:
         assert "no NVIDIA driver" in it.text("#devices")
         assert "AMD EPYC 9654" in it.text("#devices")
-        assert "8.0 / 32.0" in it.text("#devices")
+        assert "8.0 /  32.0" in it.text("#devices")
 
 
 async def test_a_deployment_shows_state_verdict_and_when_selected_the_reason(drive: Drive) -> None:

@@ -12,7 +12,7 @@ from tests.snapshot_parts import AT, time_estimate
 from wan_tui.core.runtime.state import EventLog, LogEvent
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import Basis, JobState, LoadState
-from wan_tui.ui import format, format_deployments, format_jobs
+from wan_tui.ui import format, format_deployments, format_devices, format_jobs
 from wan_tui.ui.glyphs import to_ascii
 from wan_tui.ui.text import Frame, View, line_width, meter, pad, share_rows, shorten, text, wrap
 
@@ -28,7 +28,7 @@ def frames(snapshot: Snapshot, view: View) -> list[Frame]:
     job = format_jobs.job_to_watch(snapshot)
     name = snapshot.deployments[0].name if snapshot.deployments else None
     return [
-        format.devices(snapshot, view),
+        format_devices.devices(snapshot, None, view),
         format_deployments.deployments(snapshot, view, explain=True),
         format_deployments.deployment_detail(snapshot, name, view),
         format_deployments.models(snapshot, view),
@@ -56,14 +56,14 @@ def test_every_line_has_exactly_the_width_asked_for(situation: Callable[[], Snap
 def test_a_gpu_whose_fields_are_all_unknown_shows_dashes_and_never_zero() -> None:
     snapshot = snapshots.eight_gpus_one_lost()
     bare = replace(snapshots.empty_host(), gpus=(replace(snapshot.gpus[6], up=True, error=None),))
-    row = plain(format.devices(bare, View(160, 20))).splitlines()[2]
+    row = plain(format_devices.devices(bare, None, View(160, 20))).splitlines()[2]
     assert "--" in row
     assert "0" not in row.replace("H100 80GB HBM3", "").replace("  6  ", "")
 
 
 def test_columns_drop_whole_and_the_least_important_first() -> None:
     snapshot = snapshots.eight_gpus_one_lost()
-    titles = [plain(format.devices(snapshot, View(width, 20))).splitlines()[1] for width in (160, 80, 60)]
+    titles = [plain(format_devices.devices(snapshot, None, View(width, 20))).splitlines()[1] for width in (160, 80, 60)]
     assert "PROCESSES" in titles[0]
     assert "POWER W" in titles[1]
     assert "PROCESSES" not in titles[1]
@@ -72,7 +72,7 @@ def test_columns_drop_whole_and_the_least_important_first() -> None:
 
 
 def test_estimate_stands_beside_observation() -> None:
-    table = plain(format_deployments.deployments(snapshots.pocket_running(), View(80, 20), explain=False))
+    table = plain(format_deployments.deployments(snapshots.pocket_running(), View(100, 20), explain=False))
     assert "4.0 s → 4.4 s" in table
     assert "0.1 / 32.0" in table
 

@@ -122,8 +122,7 @@ class WanTuiApp(App[None]):
         self._show_chrome()
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
-        self.session.snapshot = message.snapshot
-        self.session.trouble = None
+        self.session.take(message.snapshot)
         if (screen := self._visible()) is not None:
             screen.redraw()
 

@@ -30,7 +30,7 @@ from wan_tui.ui.text import (
 )
 
 if TYPE_CHECKING:
-    from wan_tui.core.runtime.state import DeploymentStatus
+    from wan_tui.core.runtime.state import DeploymentStatus, Job
     from wan_tui.core.snapshot import Snapshot
     from wan_tui.core.validation.findings import Finding
 
@@ -83,13 +83,16 @@ def deployments(snapshot: Snapshot, view: View, *, explain: bool) -> Frame:
     cells = [_deployment_cells(snapshot, d) for d in snapshot.deployments]
     columns = (
         Column("NAME", min(max(names, 4), 18)),
-        Column("MODEL", min(max(models, 5), 20), 5),
-        Column("DEVICE", 6, 4),
-        Column("STATE", 15),
+        Column("MODEL", min(max(models, 5), 20), 6),
+        Column("DEVICE", 6, 5),
+        Column("STATE", max(*(line_width(row[3]) for row in cells), 10)),
         Column("VERDICT", max(*(len(words(d.compatibility.verdict)) for d in snapshot.deployments), 7)),
-        Column("PEAK / MEM GiB", 14, 1, right=True),
-        Column(f"EST {glyphs.ARROW} OBS", max(*(line_width(row[6]) for row in cells), 13), 2, right=True),
-        Column("QUEUE", 5, 6, right=True),
+        Column("HEADROOM", 9, 2, right=True),
+        Column("DOING", max(*(line_width(row[6]) for row in cells), 5), 1),
+        Column("LEFT", 6, 3, right=True),
+        Column(f"EST {glyphs.ARROW} OBS", max(*(line_width(row[8]) for row in cells), 13), 4, right=True),
+        Column("QUEUE", 5, 7, right=True),
+        Column("PEAK / MEM GiB", 14, 8, right=True),
     )
     fitted = fit_columns(columns, view.width - 4)
     rows: list[Row] = []
@@ -111,16 +114,35 @@ def _deployment_cells(snapshot: Snapshot, d: DeploymentStatus) -> tuple[Line, ..
     else:
         estimated, observed = format_seconds(d.last_estimated_seconds), format_seconds(d.last_generation_seconds)
         seconds = (Span(f"{estimated} {glyphs.ARROW} ", Role.DIM), Span(observed))
+    job = snapshot.job(d.running_job) if d.running_job else None
+    left = job.estimated_end_at - snapshot.taken_at if job is not None and job.estimated_end_at is not None else None
+    short = d.compatibility.headroom_bytes
     return (
         text(d.name, Role.STRONG),
         text(model_name(d.model), Role.DIM),
         text(plan.device if plan else MISSING, Role.TEXT if plan else Role.DIM),
         state_line(d),
         text(words(d.compatibility.verdict), VERDICT_ROLES[d.compatibility.verdict]),
-        text(peak, Role.TEXT if memory else Role.DIM),
+        text(format_bytes(short), Role.ERROR if short is not None and short < 0 else Role.TEXT),
+        _doing(d, job),
+        text("late" if left is not None and left < 0 else format_seconds(left), Role.TEXT if job else Role.DIM),
         seconds,
         text(str(d.queued_jobs), Role.TEXT if d.queued_jobs else Role.DIM),
+        text(peak, Role.TEXT if memory else Role.DIM),
     )
+
+
+def _doing(d: DeploymentStatus, job: Job | None) -> Line:
+    """The phase of the job and how far it is; of a load, its stage."""
+    if job is not None:
+        phase = words(job.phase).removeprefix("denoise ")
+        return (
+            Span(f"{phase} ", Role.ACCENT),
+            Span(f"{job.step}/{job.request.steps} {job.progress_ratio * 100:.0f} %"),
+        )
+    if d.state is LoadState.LOADING and d.load_stage:
+        return text(words(clean(d.load_stage)), Role.DIM)
+    return text("idle" if d.state is LoadState.LOADED else MISSING, Role.DIM)
 
 
 def _deployment_facts(snapshot: Snapshot) -> Line:

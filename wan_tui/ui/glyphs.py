@@ -12,6 +12,9 @@ from rich.cells import cell_len
 CURSOR = "›"
 BAR = "━"
 TRACK = "─"
+OTHERS = "═"
+DRIVER = "╌"
+SPARK = " ▁▂▃▄▅▆▇█"
 RULE = "─"
 TIMES = "×"
 ARROW = "→"
@@ -33,6 +36,9 @@ _ASCII = str.maketrans(
         CURSOR: ">",
         BAR: "#",
         TRACK: "-",
+        OTHERS: "=",
+        DRIVER: ":",
+        **dict(zip(SPARK[1:], "_.,-~=^#", strict=True)),
         TIMES: "x",
         ARROW: ">",
         DOT: "|",

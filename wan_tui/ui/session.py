@@ -1,11 +1,14 @@
 """What the screens share: the newest snapshot, the state of the feed, the last word to the operator, and commands."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wan_tui.agent.client import Client
 from wan_tui.core.errors import WanTuiError
+from wan_tui.core.hardware.trace import GpuTraces
 from wan_tui.ui.format_jobs import in_order, job_name
 from wan_tui.ui.memory import Memory
 from wan_tui.ui.text import Role
@@ -50,7 +53,7 @@ class Commands(Protocol):
 
 
 class Session:
-    """Screens read it and ask it for commands; only the app writes ``snapshot`` and ``trouble``."""
+    """Screens read it and ask it for commands; only the app gives it snapshots and ``trouble``."""
 
     def __init__(
         self,
@@ -78,6 +81,8 @@ class Session:
         self._spawn = spawn
         self._changed = changed
         self._asked: dict[str, int] = {}
+        self.traces = GpuTraces()
+        """The course of every GPU, as far as it was seen from here or asked from the engine."""
 
     @property
     def age_seconds(self) -> float | None:
@@ -87,6 +92,14 @@ class Session:
     def unfinished_jobs(self) -> list[str]:
         """Jobs that would end with an embedded engine, the running one first."""
         return [job_name(job.id) for job in in_order(self.snapshot) if not job.state.ended] if self.snapshot else []
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A new snapshot came."""
+        before, self.snapshot, self.trouble = self.snapshot, snapshot, None
+        known = {gpu.uuid: gpu.sampled_at for gpu in before.gpus} if before else {}
+        for gpu in snapshot.gpus:
+            if gpu.sampled_at != known.get(gpu.uuid):
+                self.traces.add((gpu,), gpu.sampled_at)
 
     def say(self, message: str, role: Role = Role.ACCENT) -> None:
         self.note = Note(message, role, self.clock() + _NOTE_SECONDS.get(role, 6.0))

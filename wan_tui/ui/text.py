@@ -3,6 +3,7 @@
 A role says what a piece of text means; the style sheet alone decides its colour. Nothing here knows Textual.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -189,6 +190,17 @@ def meter(ratio: float | None, width: int, role: Role = Role.ACCENT) -> Line:
     filled = min(max(round(ratio * width), 1 if ratio > 0.005 else 0), width)
     spans = (Span(glyphs.BAR * filled, role), Span(glyphs.TRACK * (width - filled), Role.TRACK))
     return tuple(span for span in spans if span.text)
+
+
+def spark(values: Sequence[float | None], width: int, role: Role = Role.ACCENT) -> Line:
+    """The last ``width`` values on a fixed 0 to 1 scale, the newest at the right; a gap where nothing is known."""
+    last = len(glyphs.SPARK) - 1
+    marks = [
+        " " if value is None else glyphs.SPARK[min(max(math.ceil(value * last), 1), last)]
+        for value in values[-width:]
+        if width > 0
+    ]
+    return (Span("".join(marks).rjust(max(width, 0)), role),)
 
 
 def fit_columns(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[int, int]]:

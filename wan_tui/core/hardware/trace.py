@@ -82,6 +82,23 @@ class GpuTraces:
             **dict(zip(FIELDS, map(tuple, columns), strict=False)),
         )
 
+    def recent(self, uuid: str, field: str, count: int) -> list[float | None]:
+        """The newest ``count`` averages of one of ``FIELDS``, oldest first; fewer when there are not so many."""
+        course = self._courses.get(uuid)
+        if course is None:
+            return []
+        column, points = FIELDS.index(field), course.points
+        found = [points[i][1][column] for i in range(max(len(points) - count + 1, 0), len(points))]
+        return [*found, _mean(values[column] for values in course.open)] if course.open else found
+
+    def seed(self, trace: GpuTrace) -> None:
+        """Take up a course that someone else kept, unless there is one already that reaches as far back."""
+        ours = self._courses.setdefault(trace.uuid, _Course())
+        first = ours.points[0][0] if ours.points else ours.bucket if ours.open else float("inf")
+        columns = zip(*(getattr(trace, field) for field in FIELDS), strict=True)
+        older = [(at, values) for at, values in zip(trace.at, columns, strict=True) if at < first]
+        ours.points.extendleft(reversed(older))
+
     @property
     def known(self) -> list[str]:
         return list(self._courses)

@@ -14,7 +14,7 @@ from textual.screen import Screen
 
 from wan_tui.core.units import format_seconds
 from wan_tui.core.words import JobState
-from wan_tui.ui import glyphs
+from wan_tui.ui import format_alerts, glyphs
 from wan_tui.ui.format import facts, header
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
 from wan_tui.ui.screens.confirm import Confirm
@@ -146,6 +146,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
             right = text(f"{format_seconds(age)} old", Role.WARN)
         else:
             right = text("embedded" if self.session.embedded else "attached", Role.DIM)
+            if (firing := format_alerts.count(self.session.snapshot)) and view.width >= 70:
+                right = join((firing, right)) if view.width >= 100 else firing
         crumbs = [crumb for screen in self.app.screen_stack if (crumb := getattr(screen, "crumb", None))]
         return header(tabs, tab_of(self.mode).key, crumbs, self.session.snapshot, right, view)
 

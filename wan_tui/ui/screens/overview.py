@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 
-from wan_tui.ui import format, format_deployments, format_jobs
+from wan_tui.ui import format_alerts, format_deployments, format_devices, format_jobs
 from wan_tui.ui.screens.base import BaseScreen
 from wan_tui.ui.text import share_rows
 from wan_tui.ui.widgets.preview import PreviewView
@@ -34,8 +34,9 @@ class OverviewScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         ascii_only = session.ascii_only
-        self._devices = SelectableRows(id="devices", ascii_only=ascii_only)
-        self._deployments = SelectableRows(id="deployments", ascii_only=ascii_only)
+        self._alerts = SelectableRows(id="alerts", ascii_only=ascii_only)
+        self._devices = SelectableRows(id="devices", ascii_only=ascii_only, opens=True)
+        self._deployments = SelectableRows(id="deployments", ascii_only=ascii_only, opens=True)
         self._detail = self.rows("detail")
         self._job = self.rows("job")
         self._preview = PreviewView(id="overview-preview", colour=session.colour, ascii_only=ascii_only)
@@ -44,6 +45,7 @@ class OverviewScreen(BaseScreen):
         self._events = self.rows("events")
 
     def compose_body(self) -> Iterable[Widget]:
+        yield self._alerts
         yield self._devices
         with Horizontal(id="middle"):
             with Vertical(id="left"):
@@ -61,7 +63,9 @@ class OverviewScreen(BaseScreen):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         wide = self.size.width >= WIDE
         job = format_jobs.job_to_watch(snapshot)
-        self._devices.show(partial(format.devices, snapshot))
+        self._alerts.display = bool(snapshot.alerts)
+        self._alerts.show(partial(format_alerts.alerts, snapshot))
+        self._devices.show(partial(format_devices.devices, snapshot, self.session.traces))
         if self._deployments.cursor is None and (first := format_deployments.preferred(snapshot)) is not None:
             self._deployments.select(first.name)
         self._deployments.show(partial(format_deployments.deployments, snapshot, explain=not wide))
@@ -76,15 +80,18 @@ class OverviewScreen(BaseScreen):
         self._arrange(wide)
 
     def _arrange(self, wide: bool) -> None:
-        """In one column the job comes first, then deployments, then devices; blank lines only where rows are left."""
-        sections = (self._job, self._deployments, self._devices)
+        """In one column everything gets its least first, then the job, deployments, devices and alerts what is left.
+
+        Blank lines only where rows are left.
+        """
+        sections = (self._job, self._deployments, self._devices, self._alerts)
         body = self.body
-        wanted = [len(section.lines) for section in sections]
+        wanted = [len(section.lines) if section.display else 0 for section in sections]
         spare = body.size.height - sum(wanted)
         body.set_class(not wide and spare >= 6, "-roomy")
-        limits: Sequence[int | str] = ("100%", "100%", "40%")
+        limits: Sequence[int | str] = ("100%", "100%", "40%", "20%")
         if not wide:
-            limits = share_rows(body.size.height, wanted, (3, 5, 5))
+            limits = share_rows(body.size.height, wanted, (3, 4, 4, 2))
         for section, limit in zip(sections, limits, strict=True):
             section.styles.max_height = limit
 
