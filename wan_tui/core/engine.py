@@ -65,9 +65,11 @@ class Engine:
         launcher: Launcher | None = None,
         on_log: Callable[[LogEvent], None] | None = None,
         catalogue: Catalogue | None = None,
+        publish_interval_seconds: float = PUBLISH_INTERVAL_SECONDS,
     ) -> None:
         self._settings = settings
         self._load_wanted = load_wanted
+        self._publish_interval_seconds = publish_interval_seconds
         self._catalogue = catalogue or load_catalogue()
         self._gpu_probe = gpu_probe or NvmlProbe(settings.polling.deadline_seconds)
         self._launcher = launcher or LocalLauncher()
@@ -334,7 +336,7 @@ class Engine:
             await self._dirty.wait()
             self._dirty.clear()
             self._publish_now()
-            await asyncio.sleep(PUBLISH_INTERVAL_SECONDS)
+            await asyncio.sleep(self._publish_interval_seconds)
 
     def _publish_now(self) -> None:
         if self._host is None or not self._assessed:

@@ -100,6 +100,12 @@ class History:
 
         return [observation for record in self._read(read) for observation in record.observations(unit)]
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one as soon as anything in the file changed, whoever wrote it."""
+        rows = self._read(lambda database: database.execute("PRAGMA data_version").fetchall())
+        return (rows[0][0] if rows else 0, self._reader.total_changes)
+
     def libraries(self) -> Versions:
         """Versions of the libraries of the newest record: what the next worker will most likely import."""
         newest = self._read(lambda database: read_records(database, "torch IS NOT NULL", (), 1))

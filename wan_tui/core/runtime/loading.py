@@ -12,7 +12,7 @@ from wan_tui.core.runtime.deployment import Deployment, Launcher
 from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.launcher import WorkerExit
-from wan_tui.core.runtime.room import RELEASE_PATIENCE_SECONDS, Gates, held_bytes, makes_way
+from wan_tui.core.runtime.room import RELEASE_PATIENCE_SECONDS, Gates, held_bytes, makes_way, sampled_after
 from wan_tui.core.units import format_bytes
 from wan_tui.core.words import JobFailureReason, LoadFailureReason, LoadState, RestartReason, UnloadCause, Verdict
 
@@ -196,9 +196,10 @@ class Loader:
 
     async def _see_memory_back(self, deployment: Deployment, gpu_uuid: str, pid: int) -> None:
         """After a worker is gone the driver should give its memory back; what it keeps is told."""
-        deadline = time.monotonic() + RELEASE_PATIENCE_SECONDS
+        patience = time.time() + RELEASE_PATIENCE_SECONDS
+        # What the last poll saw says nothing about now: only one after that time does.
         while left := held_bytes(self.hardware, gpu_uuid, pid):
-            if time.monotonic() > deadline:
+            if sampled_after(self.hardware, gpu_uuid, patience):
                 break
             await asyncio.sleep(0.25)
         deployment.unreleased_bytes = left

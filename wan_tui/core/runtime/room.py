@@ -59,3 +59,8 @@ def held_bytes(hardware: HardwareSample, gpu_uuid: str | None, pid: int) -> int:
         for process in gpu.processes or ()
         if process.pid == pid
     )
+
+
+def sampled_after(hardware: HardwareSample, gpu_uuid: str, at: float) -> bool:
+    """Whether the GPU was read after ``at`` (Unix seconds); one that is no longer there counts as read."""
+    return all(gpu.sampled_at > at for gpu in hardware.gpus if gpu.uuid == gpu_uuid)
