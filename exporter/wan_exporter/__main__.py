@@ -23,6 +23,10 @@ LOG_FILES_KEPT = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status."""
     given = parser().parse_args(arguments)
+    if given.systemd_socket and given.listen:
+        parser().error("--web.systemd-socket and --web.listen-address exclude each other")
+    if given.print is not None:
+        return _print(given)
     logging.basicConfig(
         handlers=[_handler(given.log_file)], level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -35,11 +39,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _print(given: argparse.Namespace) -> int:
+    """One of the texts that are printed instead of running."""
+    from wan_exporter.documentation import metrics_markdown
+    from wan_exporter.scrape_config import scrape_config
+    from wan_exporter.systemd_unit import systemd_unit
+
+    try:
+        if given.print == "metrics":
+            text = metrics_markdown()
+        elif given.print == "systemd-unit":
+            text = systemd_unit(given, load_settings(given.config))
+        else:
+            text = scrape_config(given, load_settings(given.config))
+    except WanTuiError as error:
+        sys.stderr.write(f"wan-exporter: {error}\n")
+        return error.exit_status
+    sys.stdout.write(text)
+    return 0
+
+
 async def _run(settings: Settings, given: argparse.Namespace) -> None:
     options = Options(
         config=given.config,
         listen=given.listen or [Address(settings.exporter.listen_address, settings.exporter.port)],
         telemetry_path=given.telemetry_path,
+        web_config=given.web_config,
+        systemd_socket=given.systemd_socket,
+        max_requests=given.max_requests,
+        exporter_metrics=given.exporter_metrics,
         places=places(given.socket),
         drain_seconds=given.drain_timeout,
         background=given.agent,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from wan_tui import __version__
 
 DEFAULT_TELEMETRY_PATH = "/metrics"
+DEFAULT_MAX_REQUESTS = 40
+_TAKEN_PATHS = ("/", "/docs", "/sd")
 
 
 class Address(NamedTuple):
@@ -14,6 +16,9 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +42,35 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="where the metrics are (default: %(default)s)",
     )
+    found.add_argument(
+        "--web.config.file",
+        dest="web_config",
+        type=Path,
+        metavar="FILE",
+        help="TLS, client certificates, users and headers, in the form of Prometheus' exporter-toolkit (YAML); changes "
+        "of it and of its certificates are taken up within a second or two",
+    )
+    found.add_argument(
+        "--web.systemd-socket",
+        dest="systemd_socket",
+        action="store_true",
+        help="serve the sockets that systemd passes (LISTEN_FDS) instead of listening",
+    )
+    found.add_argument(
+        "--web.max-requests",
+        dest="max_requests",
+        type=_requests,
+        default=DEFAULT_MAX_REQUESTS,
+        metavar="N",
+        help="scrapes that are answered at once; more wait for as long as their scraper does, then get 503; 0 is any "
+        "number (default: %(default)s)",
+    )
+    found.add_argument(
+        "--web.disable-exporter-metrics",
+        dest="exporter_metrics",
+        action="store_false",
+        help="leave out process_* and python_*, the figures about the exporter itself",
+    )
     found.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: wan-tui.toml)")
     found.add_argument(
         "--socket", type=Path, metavar="PATH", help="control socket (default: $WANTUI_AGENT_SOCKET, or the usual place)"
@@ -51,6 +85,15 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--agent", action="store_true", help="run for wan-tui: a taken metrics port is no failure")
     found.add_argument("--auto-started", action="store_true", help="end when idle, as agent.idle_exit_seconds says")
     found.add_argument("--log-file", type=Path, metavar="FILE", help="log there, bounded, instead of to stderr")
+    printing = found.add_argument_group("instead of running").add_mutually_exclusive_group()
+    for what, text in (
+        ("systemd-unit", "a hardened unit for systemd"),
+        ("scrape-config", "a configuration for Prometheus that scrapes this exporter, with the same --web options"),
+        ("metrics", "the reference of all metrics (Markdown)"),
+    ):
+        printing.add_argument(
+            f"--print-{what}", dest="print", action="store_const", const=what, help=f"print {text}, and end"
+        )
     found.add_argument("--version", action="version", version=f"wan-exporter {__version__}")
     return found
 
@@ -73,7 +116,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _requests(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of requests (0 for any number)")
+    return int(text)
+
+
 def _telemetry_path(text: str) -> str:
-    if not text.startswith("/") or text == "/" or text.startswith("/-/") or set(text) & set("{}?# "):
+    if not text.startswith("/") or text in _TAKEN_PATHS or text.startswith("/-/") or set(text) & set("{}?# "):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path like /metrics")
     return text

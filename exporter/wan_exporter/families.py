@@ -1,6 +1,7 @@
 """The few shapes that every metric family has, so that the files beside this one only say names, texts and values.
 
-A family without a sample is left out: what is not known is absent, never 0 or NaN.
+A family without a sample is declared all the same, for the documentation; the collector leaves it out of a scrape:
+what is not known is absent, never 0 or NaN.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,8 +25,7 @@ def gauge(name: str, documentation: str, labels: Labels, samples: Samples) -> Fa
     for values, value in samples:
         if value is not None:
             family.add_metric(values, value)
-    if family.samples:
-        yield family
+    yield family
 
 
 def counter(name: str, documentation: str, labels: Labels, samples: Samples) -> Families:
@@ -33,8 +33,7 @@ def counter(name: str, documentation: str, labels: Labels, samples: Samples) -> 
     for values, value in samples:
         if value is not None:
             family.add_metric(values, value)
-    if family.samples:
-        yield family
+    yield family
 
 
 def histogram(name: str, documentation: str, labels: Labels, samples: Iterable[tuple[Labels, Histogram]]) -> Families:
@@ -43,8 +42,7 @@ def histogram(name: str, documentation: str, labels: Labels, samples: Iterable[t
     for values, data in samples:
         bounds = (*map(floatToGoString, data.bounds), "+Inf")
         family.add_metric(values, list(zip(bounds, accumulate(data.counts), strict=True)), data.sum)
-    if family.samples:
-        yield family
+    yield family
 
 
 def one_of(word: StrEnum, prefix: Labels = ()) -> Samples:

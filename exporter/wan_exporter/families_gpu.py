@@ -1,6 +1,6 @@
 """Families about the NVIDIA driver and the GPUs. A lost GPU keeps its identity and ``up`` 0, nothing else."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wan_exporter.families import Families, Samples, counter, gauge
@@ -14,8 +14,7 @@ GPU = ("gpu", "uuid")
 
 def gpu_families(snapshot: Snapshot) -> Families:
     """Nothing at all on a host without an NVIDIA driver: such a host is normal, and no alert may fire there."""
-    if snapshot.driver.present:
-        yield from _driver(snapshot.driver, len(snapshot.gpus))
+    yield from _driver([snapshot.driver] if snapshot.driver.present else [], len(snapshot.gpus))
     yield from _identity(snapshot.gpus)
     readable = [gpu for gpu in snapshot.gpus if gpu.up]
     for spec in GAUGES:
@@ -125,32 +124,33 @@ def memory_used_ratio(gpu: GpuSample) -> float | None:
 # --- several values per GPU -------------------------------------------------------------------------------------------
 
 
-def _driver(driver: DriverStatus, gpus: int) -> Families:
+def _driver(drivers: Sequence[DriverStatus], gpus: int) -> Families:
+    """``drivers`` is the driver, or empty without one."""
     yield from gauge(
         "wantui_nvml_up",
         "1 when the NVIDIA driver answers, 0 when it does not. It is asked in the background and never by a scrape, "
         "since its calls can hang. Absent on a host without an NVIDIA driver.",
         (),
-        [((), driver.up)],
+        [((), driver.up) for driver in drivers],
     )
     yield from gauge(
         "wantui_nvml_stuck_calls",
         "Driver calls that passed their deadline and have not returned yet. Absent on a host without an NVIDIA driver.",
         (),
-        [((), driver.stuck_calls)],
+        [((), driver.stuck_calls) for driver in drivers],
     )
-    versions = (driver.driver_version, driver.nvml_version, driver.cuda_driver_version)
+    versions = [(driver.driver_version, driver.nvml_version, driver.cuda_driver_version) for driver in drivers]
     yield from gauge(
         "wantui_nvml_info",
         "Versions of the NVIDIA driver, of NVML and of CUDA that the driver supports; the value is always 1.",
         ("driver_version", "nvml_version", "cuda_driver_version"),
-        [([version or "" for version in versions], 1)] if any(versions) else [],
+        [([version or "" for version in found], 1) for found in versions if any(found)],
     )
     yield from gauge(
         "wantui_gpus",
         "GPUs that were seen since the engine started, lost ones included. Absent on a host without an NVIDIA driver.",
         (),
-        [((), gpus)],
+        [((), gpus) for _ in drivers],
     )
 
 

@@ -11,7 +11,7 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 64rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid #8886; padding: .4rem .8rem .4rem 0; text-align: left; vertical-align: top; }
-td:first-child { font-weight: bold; }
+td:first-child { font-weight: bold; overflow-wrap: anywhere; }
 @media (max-width: 50rem) {
   thead { display: none; }
   tr { border-bottom: 1px solid #8886; display: block; padding: .6rem 0; }
@@ -25,20 +25,25 @@ COLUMNS = ("Deployment", "State", "Verdict", "Model", "Profile", "Device", "Reas
 
 def landing_page(snapshot: Snapshot | None, *, version: str, telemetry_path: str) -> str:
     """The whole page as HTML; everything that comes from the snapshot is escaped."""
-    path = escape(telemetry_path)
+    body = f"""<h1>wan-exporter</h1>
+<p>Version {escape(version)}. <a href="{escape(telemetry_path)}">Metrics</a> and <a href="/docs">what they mean</a>,
+<a href="/-/healthy">health</a>, <a href="/-/ready">readiness</a>, <a href="/sd">targets</a>.</p>
+{_status(snapshot)}"""
+    return page("wan-exporter", body)
+
+
+def page(title: str, body: str) -> str:
+    """A whole HTML page around ``body``, which is HTML already."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>wan-exporter</title>
+<title>{escape(title)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>wan-exporter</h1>
-<p>Version {escape(version)}. <a href="{path}">Metrics</a>,
-<a href="/-/healthy">health</a>, <a href="/-/ready">readiness</a>.</p>
-{_status(snapshot)}
+{body}
 </body>
 </html>
 """

@@ -5,15 +5,19 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wan_exporter.arguments import Address
+from wan_exporter.access import Access
+from wan_exporter.arguments import DEFAULT_MAX_REQUESTS, Address
+from wan_exporter.discovery import Target
+from wan_exporter.listening import Server, passed_sockets
 from wan_exporter.notify import Notifier
-from wan_exporter.web import Latest, Server, create_app, not_ready, serve
+from wan_exporter.web import Latest, WebOptions, create_app, not_ready
 from wan_tui import __version__
 from wan_tui.agent.configuration import Configuration
 from wan_tui.agent.messages import API, AgentInfo
@@ -37,11 +41,15 @@ IDLE_LOOK_SECONDS = 1.0
 class Options:
     """``background``: a face runs it, so metrics that cannot be served are told and no reason to give up.
     ``auto_started``: nobody asked for it by name, so it may end when it is idle. ``drain_seconds`` None is as
-    configured."""
+    configured. ``systemd_socket``: serve what systemd passes instead of listening."""
 
     config: Path | None
     listen: Sequence[Address]
     telemetry_path: str
+    web_config: Path | None = None
+    systemd_socket: bool = False
+    max_requests: int = DEFAULT_MAX_REQUESTS
+    exporter_metrics: bool = True
     places: Places
     drain_seconds: float | None
     background: bool
@@ -98,23 +106,51 @@ class Service:
 
     async def _serve_metrics(
         self, latest: Latest, stack: contextlib.AsyncExitStack
-    ) -> tuple[list[Server], list[WanTuiError]]:
-        path, served = self._options.telemetry_path, list[Server]()
+    ) -> tuple[Server, list[WanTuiError]]:
+        access = Access(self._options.web_config)
+        stack.callback(access.close)
+        options = WebOptions(
+            telemetry_path=self._options.telemetry_path,
+            max_requests=self._options.max_requests,
+            exporter_metrics=self._options.exporter_metrics,
+            targets=lambda: self._targets(server),
+            access=access,
+        )
+        server = await Server.of(create_app(latest, options=options), access.config.tls)
+        stack.push_async_callback(server.close)
+        problems = await self._listen(server)
+        access.on_change.append(server.apply)
+        watching = asyncio.create_task(access.watch())
+        stack.callback(watching.cancel)
+        for url in server.urls:
+            log.info("wan-exporter %s serves %s", __version__, url + options.telemetry_path.removeprefix("/"))
+        return server, problems
+
+    async def _listen(self, server: Server) -> list[WanTuiError]:
+        """What kept it from listening, where that is no reason to give up. Raises WanTuiError where it is."""
+        if self._options.systemd_socket:
+            for passed in passed_sockets():
+                await server.adopt(passed)
+            return []
         problems: list[WanTuiError] = []
         for address in self._options.listen:
             try:
-                server = await serve(create_app(latest, telemetry_path=path), address.host, address.port)
+                await server.listen(address.host, address.port)
             except WanTuiError as error:
                 if not self._options.background:
                     raise
                 problems.append(error)
-                continue
-            stack.push_async_callback(server.close)
-            served.append(server)
-            log.info("wan-exporter %s serves %s", __version__, server.url + path.removeprefix("/"))
-        return served, problems
+        return problems
 
-    def _info(self, served: Sequence[Server]) -> AgentInfo:
+    def _targets(self, server: Server) -> list[Target]:
+        """This exporter, at addresses that others can use, and the fleet of the configuration."""
+        name = socket.gethostname()
+        own = [
+            Target(str(Address(host or name, port)), own=True, secure=server.secure) for host, port in server.addresses
+        ]
+        return [*own, *map(_fleet_target, self._settings.fleet.targets)]
+
+    def _info(self, served: Server) -> AgentInfo:
         file = self._options.config or config_file()
         return AgentInfo(
             api=API,
@@ -124,7 +160,7 @@ class Service:
             started_at=time.time(),
             config=str(file.resolve()) if file else None,
             auto_started=self._options.auto_started,
-            metrics=tuple(server.url + self._options.telemetry_path.removeprefix("/") for server in served),
+            metrics=tuple(url + self._options.telemetry_path.removeprefix("/") for url in served.urls),
         )
 
     async def _ready(self, engine: Engine) -> None:
@@ -175,6 +211,11 @@ class Service:
         for task in (draining, at_once):
             task.cancel()
         await asyncio.gather(draining, at_once, return_exceptions=True)
+
+
+def _fleet_target(text: str) -> Target:
+    scheme, _, address = text.rpartition("://")
+    return Target(address, own=False, secure=scheme == "https")
 
 
 _LEVELS: dict[str, Callable[..., None]] = {"warning": log.warning, "error": log.error}

@@ -60,14 +60,17 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def prometheus(directory: Path, target: str, *, path: str = "/metrics") -> AsyncIterator[Prometheus]:
-    """A Prometheus in ``directory`` that scrapes ``target`` (host:port) every half second as job ``wantui``."""
+async def prometheus(
+    directory: Path, target: str = "", *, path: str = "/metrics", jobs: str = ""
+) -> AsyncIterator[Prometheus]:
+    """A Prometheus in ``directory`` that scrapes ``target`` (host:port) every half second as job ``wantui``.
+
+    ``jobs`` takes the place of that job: the list below ``scrape_configs:``.
+    """
     program = tool("prometheus")
     config = directory / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 500ms}\n"
-        f"scrape_configs: [{{job_name: wantui, metrics_path: {path}, static_configs: [{{targets: ['{target}']}}]}}]\n"
-    )
+    own = f"- {{job_name: wantui, metrics_path: {path}, static_configs: [{{targets: ['{target}']}}]}}"
+    config.write_text(f"global: {{scrape_interval: 500ms}}\nscrape_configs:\n{jobs or own}\n")
     port = _free_port()
     with (directory / "prometheus.log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(

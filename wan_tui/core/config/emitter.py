@@ -26,6 +26,9 @@ DEFAULT_FILE = """\
 # listen_address = "127.0.0.1" # metrics are neither encrypted nor protected
 # port = 12022                 # 0 takes a free one
 
+[fleet]
+# targets = ["render-02:12022", "https://render-03:12022"]  # other exporters that /sd lists beside this one
+
 [limits]
 # max_vram_gib = 20.0          # of each GPU, for plans; all of it without
 # max_pixels = 399360          # of one frame: 832x480

@@ -25,6 +25,8 @@ from wan_tui.core.words import LoraExpert, OffloadMode, Precision, Quantization,
 
 DeploymentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
+FleetTarget = Annotated[str, StringConstraints(pattern=r"^(https?://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}$")]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -170,6 +172,12 @@ class ExporterSettings(_Section):
     port: int = Field(default=12022, ge=0, le=65535)
 
 
+class FleetSettings(_Section):
+    """Other hosts with an exporter, as HOST:PORT or https://HOST:PORT: what its service discovery lists beside it."""
+
+    targets: list[FleetTarget] = Field(default_factory=list, max_length=10_000)
+
+
 class LimitSettings(_Section):
     """The most that this host may be asked for. ``max_vram_gib`` is the share of each GPU that plans may use."""
 
@@ -206,6 +214,7 @@ class Settings(_Section):
     paths: PathSettings = Field(default_factory=PathSettings)
     polling: PollingSettings = Field(default_factory=PollingSettings)
     exporter: ExporterSettings = Field(default_factory=ExporterSettings)
+    fleet: FleetSettings = Field(default_factory=FleetSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     supervision: SupervisionSettings = Field(default_factory=SupervisionSettings)
@@ -335,5 +344,5 @@ def known_keys(section: list[str]) -> list[str]:
     if len(section) == 4 and section[2] == "loras":
         return list(LoraSettings.model_fields)
     sections: dict[str, type[_Section]] = {"": Settings, **_SCALAR_SECTIONS, "deployments": DeploymentSettings}
-    sections["profiles"] = ProfileSettings
+    sections |= {"profiles": ProfileSettings, "fleet": FleetSettings}
     return list(sections[section[0] if section else ""].model_fields)
