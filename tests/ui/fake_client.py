@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from wan_tui.agent.changes import Change, ChangePreview
 from wan_tui.core.errors import UsageError
 from wan_tui.core.folder import Folder
+from wan_tui.core.hardware.processes import ProcessDetail
 from wan_tui.core.hardware.trace import GpuTrace
 from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
@@ -29,6 +30,7 @@ class FakeClient:
         self.applied: list[Change] = []
         self.preview_answer: Callable[[Change], ChangePreview] = plain_preview
         self.traces: dict[str, GpuTrace] = {}
+        self.processes: dict[str, tuple[ProcessDetail, ...]] = {}
         self.runs: list[PastRun] = []
         self.asked_for: list[PastFilter] = []
         self.reels: dict[str, Reel] = {}
@@ -161,6 +163,11 @@ class FakeClient:
         if self.refusal is not None:
             raise self.refusal
         return self.traces.get(uuid, GpuTrace(uuid=uuid, interval_seconds=5.0))
+
+    async def gpu_processes(self, uuid: str) -> tuple[ProcessDetail, ...]:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.processes.get(uuid, ())
 
     def _refuse(self) -> None:
         if self.refusal is not None:

@@ -72,7 +72,7 @@ def test_columns_drop_whole_and_the_least_important_first() -> None:
 
 
 def test_estimate_stands_beside_observation() -> None:
-    table = plain(format_deployments.deployments(snapshots.pocket_running(), View(100, 20), explain=False))
+    table = plain(format_deployments.deployments(snapshots.pocket_running(), View(140, 20), explain=False))
     assert "4.0 s → 4.4 s" in table
     assert "0.1 / 32.0" in table
 

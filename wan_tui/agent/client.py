@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.core.folder import Folder
+    from wan_tui.core.hardware.processes import ProcessDetail
     from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
@@ -115,4 +116,8 @@ class Client(Protocol):
 
     async def gpu_history(self, uuid: str) -> GpuTrace:
         """The last hour of one GPU. Raises UsageError for one that was never seen."""
+        ...
+
+    async def gpu_processes(self, uuid: str) -> tuple[ProcessDetail, ...]:
+        """User and command line of the processes on one GPU. Raises UsageError for one that is not known."""
         ...

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wan_tui.core.config import Settings
     from wan_tui.core.engine import Engine
     from wan_tui.core.folder import Folder
+    from wan_tui.core.hardware.processes import ProcessDetail
     from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
@@ -141,6 +142,9 @@ class EmbeddedClient:
 
     async def gpu_history(self, uuid: str) -> GpuTrace:
         return await self._ask(self._engine.gpu_history(uuid))
+
+    async def gpu_processes(self, uuid: str) -> tuple[ProcessDetail, ...]:
+        return await self._ask(self._engine.gpu_processes(uuid))
 
     async def _ask(self, command: Coroutine[Any, Any, Result]) -> Result:
         result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(command, self._engine_loop))

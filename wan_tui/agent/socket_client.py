@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wan_tui.agent.changes import Change, ChangePreview
     from wan_tui.agent.messages import AgentInfo
     from wan_tui.core.folder import Folder
+    from wan_tui.core.hardware.processes import ProcessDetail
     from wan_tui.core.hardware.trace import GpuTrace
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
@@ -173,6 +174,13 @@ class SocketClient:
 
         trace: GpuTrace = await self._get(f"/v1/gpus/{quote(uuid, safe='')}/history", GpuTrace)
         return trace
+
+    async def gpu_processes(self, uuid: str) -> tuple[ProcessDetail, ...]:
+        from wan_tui.core.hardware.processes import ProcessDetail
+
+        path = f"/v1/gpus/{quote(uuid, safe='')}/processes"
+        found: tuple[ProcessDetail, ...] = await self._get(path, tuple[ProcessDetail, ...])
+        return found
 
     async def _know_again(self, seen: Snapshot) -> None:
         """After a loss another agent may answer; its snapshots are numbered anew."""

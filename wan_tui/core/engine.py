@@ -21,6 +21,7 @@ from wan_tui.core.hardware.look import with_cpu_rate
 from wan_tui.core.hardware.nvml import NvmlProbe
 from wan_tui.core.hardware.poller import Poller
 from wan_tui.core.hardware.probe import GpuProbe
+from wan_tui.core.hardware.processes import ProcessDetail, describe
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.core.history import History
@@ -181,6 +182,13 @@ class Engine:
         if (trace := self._traces.of(uuid)) is None:
             raise unknown_name("GPU", uuid, self._traces.known)
         return trace
+
+    async def gpu_processes(self, uuid: str) -> tuple[ProcessDetail, ...]:
+        """Who holds memory on one GPU. Raises UsageError for one that is not known."""
+        gpu = next((gpu for gpu in self._hardware.gpus if gpu.uuid == uuid), None)
+        if gpu is None:
+            raise unknown_name("GPU", uuid, [gpu.uuid for gpu in self._hardware.gpus])
+        return await asyncio.to_thread(describe, [process.pid for process in gpu.processes or ()])
 
     async def past(self, chosen: PastFilter, before: str | None = None, limit: int = MAX_PAGE) -> PastPage:
         """A page of the history. Raises WanTuiError."""

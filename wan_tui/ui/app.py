@@ -16,7 +16,7 @@ from wan_tui.ui.command_line import CommandLine
 from wan_tui.ui.feed import ClientSource, Feed, FeedLost, SnapshotArrived
 from wan_tui.ui.glyphs import locale_is_utf8
 from wan_tui.ui.memory import Memory
-from wan_tui.ui.screens.base import BaseScreen
+from wan_tui.ui.screens.base import BaseScreen, OpenItem
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.registry import HOME, TABS
 from wan_tui.ui.session import Session, Trouble
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from textual.command import Provider
 
+COURSES_ASKED = 16  # for the small courses of the overview; more are asked when they are looked at
 _WIDTHS = [(0, "-narrow"), (76, "-normal"), (120, "-wide")]
 _HEIGHTS = [(0, "-short"), (23, "-medium"), (34, "-tall")]
 
@@ -107,6 +108,10 @@ class WanTuiApp(App[None]):
         screen = self.screen if self.screen_stack else None
         return screen if isinstance(screen, BaseScreen) else None
 
+    def _redraw(self) -> None:
+        if (screen := self._visible()) is not None:
+            screen.redraw()
+
     def _show_chrome(self) -> None:
         if (screen := self._visible()) is not None:
             screen.show_chrome()
@@ -122,7 +127,11 @@ class WanTuiApp(App[None]):
         self._show_chrome()
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
+        first = self.session.snapshot is None
         self.session.take(message.snapshot)
+        if first:
+            for gpu in message.snapshot.gpus[:COURSES_ASKED]:
+                self.session.ask_course(gpu.uuid, self._redraw)
         if (screen := self._visible()) is not None:
             screen.redraw()
 
@@ -167,6 +176,14 @@ class WanTuiApp(App[None]):
         """Open the form, for ``deployment`` if one is given."""
         await self.switch_mode("generate")
         self.base_screen.open_for(deployment)
+
+    async def on_open_item(self, message: OpenItem) -> None:
+        """A tab that is not there yet is no reason to do anything."""
+        if message.mode in (tab.mode for tab in TABS):
+            await self.switch_mode(message.mode)
+            while len(self.screen_stack) > 1:
+                await self.pop_screen()
+            self.base_screen.open_item(message.key)
 
     def action_redraw(self) -> None:
         self.refresh(layout=True)

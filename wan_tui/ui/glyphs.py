@@ -14,6 +14,7 @@ BAR = "━"
 TRACK = "─"
 OTHERS = "═"
 DRIVER = "╌"
+LEVEL = "┈"
 SPARK = " ▁▂▃▄▅▆▇█"
 RULE = "─"
 TIMES = "×"
@@ -38,6 +39,7 @@ _ASCII = str.maketrans(
         TRACK: "-",
         OTHERS: "=",
         DRIVER: ":",
+        LEVEL: ".",
         **dict(zip(SPARK[1:], "_.,-~=^#", strict=True)),
         TIMES: "x",
         ARROW: ">",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wan_tui.agent.client import Client
 from wan_tui.core.errors import WanTuiError
-from wan_tui.core.hardware.trace import GpuTraces
+from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.ui.format_jobs import in_order, job_name
 from wan_tui.ui.memory import Memory
 from wan_tui.ui.text import Role
@@ -81,6 +81,7 @@ class Session:
         self._spawn = spawn
         self._changed = changed
         self._asked: dict[str, int] = {}
+        self._courses: set[str] = set()
         self.traces = GpuTraces()
         """The course of every GPU, as far as it was seen from here or asked from the engine."""
 
@@ -100,6 +101,18 @@ class Session:
         for gpu in snapshot.gpus:
             if gpu.sampled_at != known.get(gpu.uuid):
                 self.traces.add((gpu,), gpu.sampled_at)
+
+    def ask_course(self, uuid: str, done: Callable[[], None]) -> None:
+        """Ask once for what the engine knows of the last hour of a GPU, from before this face looked."""
+        if uuid in self._courses or self._client() is None:
+            return
+        self._courses.add(uuid)
+
+        def learn(trace: GpuTrace) -> None:
+            self.traces.seed(trace)
+            done()
+
+        self.ask(f"course of {uuid}", lambda client: client.gpu_history(uuid), learn, lambda reason: None)
 
     def say(self, message: str, role: Role = Role.ACCENT) -> None:
         self.note = Note(message, role, self.clock() + _NOTE_SECONDS.get(role, 6.0))

@@ -153,6 +153,19 @@ def _filter(app: WanTuiApp, given: list[str]) -> None:
     app.base_screen.apply_filter(" ".join(given))
 
 
+def gpus(app: WanTuiApp, given: list[str]) -> Iterable[str]:
+    snapshot = app.session.snapshot
+    return () if given or snapshot is None else [str(gpu.index) for gpu in snapshot.gpus]
+
+
+def _gpu(app: WanTuiApp, given: list[str]) -> None:
+    snapshot = app.session.snapshot
+    found = [gpu for gpu in snapshot.gpus if given[0] in (str(gpu.index), gpu.uuid)] if snapshot else []
+    if not found:
+        raise unknown_name("GPU", given[0], gpus(app, []))
+    app.base_screen.open_in("gpus", found[0].uuid)
+
+
 def _goto(mode: str) -> Run:
     return lambda app, given: app.action_show(mode)
 
@@ -163,6 +176,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("load", "DEPLOYMENT", "Load a deployment", _load, deployments),
     Verb("unload", "DEPLOYMENT", "Unload a deployment; asks when a job runs", _unload, deployments),
     Verb("cancel", "JOB", "Cancel a job; asks first", _cancel, unfinished_jobs),
+    Verb("gpu", "INDEX", "All about one GPU", _gpu, gpus),
     Verb("filter", "[WORD] …", "Show only rows with these words; none shows all", _filter),
     Verb("theme", "NAME", "Change the colours", _theme, _first(THEMES)),
     Verb("help", "", "The keys of this screen", lambda app, given: app.action_help()),

@@ -1,4 +1,4 @@
-"""``GET /v1/gpus/UUID/history``: the last hour of one GPU."""
+"""``GET /v1/gpus/UUID/history``: the last hour of one GPU; ``/v1/gpus/UUID/processes``: who holds its memory."""
 
 from __future__ import annotations
 
@@ -16,4 +16,10 @@ def routes(engine: Engine) -> list[web.RouteDef]:
     async def history(request: web.Request) -> web.Response:
         return answer(await engine.gpu_history(request.match_info["uuid"]))
 
-    return [web.get("/v1/gpus/{uuid}/history", history)]
+    async def processes(request: web.Request) -> web.Response:
+        return answer(await engine.gpu_processes(request.match_info["uuid"]))
+
+    return [
+        web.get("/v1/gpus/{uuid}/history", history),
+        web.get("/v1/gpus/{uuid}/processes", processes),
+    ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
 
 from wan_tui.core.units import format_seconds
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 15.0
 _ALWAYS_SHOWN = ("help", "quit")
+
+
+class OpenItem(Message):
+    """The reader wants to see one thing of a tab."""
+
+    def __init__(self, mode: str, key: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.key = key
 
 
 class BaseScreen(Screen[None], inherit_bindings=True):
@@ -194,6 +204,15 @@ class BaseScreen(Screen[None], inherit_bindings=True):
                 break
             left = longer
         return Frame((spread(left, right, view.width),))
+
+    # -- other screens
+
+    def open_in(self, mode: str, key: str) -> None:
+        """Go to one thing of another tab: a GPU's UUID, a deployment, a job."""
+        self.post_message(OpenItem(mode, key))
+
+    def open_item(self, key: str) -> None:
+        """Someone came here for ``key``: show it as Enter on its row would."""
 
     # -- commands
 

@@ -102,6 +102,12 @@ class OverviewScreen(BaseScreen):
         if message.rows is self._deployments:
             self.redraw()
 
+    def on_selectable_rows_opened(self, message: SelectableRows.Opened) -> None:
+        if message.rows is self._devices and message.key != format_devices.HOST_KEY:
+            self.open_in("gpus", message.key)
+        elif message.rows is self._deployments:
+            self.open_in("deployments", message.key)
+
     def selected_deployment(self) -> str | None:
         return self._deployments.cursor
 

@@ -33,6 +33,7 @@ TABS = (
     Tab("1", "Overview", "Over", "overview", "overview", "OverviewScreen", "GPUs, deployments, the job to watch"),
     Tab("5", "Generate", "Gen", "generate", "generate", "GenerateScreen", "The form, the job, the preview"),
     Tab("6", "Jobs", "Jobs", "jobs", "jobs", "JobsScreen", "Queue, history, how good the estimates were"),
+    Tab("7", "GPUs", "GPUs", "gpus", "gpus", "GpusScreen", "Every GPU: figures, processes, the last hour"),
     Tab("8", "Logs", "Logs", "log", "log", "LogScreen", "Everything that happened"),
 )
 # fmt: on
