@@ -4,7 +4,8 @@ import pytest
 
 from tests.snapshot_parts import T2V_CLIP
 from wan_tui.core.planning.plan import GenerationRequest
-from wan_tui.ui.form import FieldError, defaults, parse
+from wan_tui.core.planning.questions import Question
+from wan_tui.ui.form import FieldError, defaults, parse, question, values
 
 GOOD = {
     "prompt": "a red fox, 100 % snow",
@@ -46,10 +47,37 @@ def test_the_request_has_exactly_the_typed_values() -> None:
         ("guidance", "-1", "guidance: -1 is not 0 or more"),
         ("guidance", "strong", "guidance: 'strong' is not a number"),
         ("prompt", " \n ", "prompt: say what to generate"),
+        ("image", "fox.png", "image: fox.png: write the whole path, beginning with /"),
+        ("output", "~/fox.mp4", "output: ~/fox.mp4: write the whole path, beginning with /"),
+        ("priority", "high", "priority: 'high' is not a whole number such as 5 or -5"),
+        ("retries", "-1", "retries: '-1' is not a whole number"),
+        ("timeout", "soon", "timeout: 'soon' is not a number of seconds; leave it empty for none"),
+        ("timeout", "0", "timeout: 0 is not more than 0 seconds; leave it empty for none"),
     ],
 )
 def test_the_first_wrong_field_is_named_with_its_value(field: str, value: str, said: str) -> None:
     assert parse("pocket", GOOD | {field: value}) == FieldError(field, said)
+
+
+def test_a_request_comes_back_as_it_was_typed() -> None:
+    more = {"image": "/a b.png", "priority": "-5", "retries": "2", "timeout": "90.5", "requeue": "no"}
+    request = parse("pocket", GOOD | more)
+    assert isinstance(request, GenerationRequest)
+    assert (request.image, request.priority, request.retries) == ("/a b.png", -5, 2)
+    assert (request.timeout_seconds, request.requeue, request.output) == (90.5, False, None)
+    assert parse("pocket", GOOD | values(request)) == request
+    written = parse("pocket", GOOD | more | {"output": "/tmp/once.mp4"})
+    assert isinstance(written, GenerationRequest)
+    assert values(written)["output"] == "", "a second run does not go over the first"
+
+
+def test_a_question_is_about_the_shape_alone() -> None:
+    assert question("pocket", GOOD | {"prompt": "", "seed": "x"}) == Question(
+        deployment="pocket", width=64, height=48, frames=9, steps=4, guidance=4.5
+    )
+    assert question("pocket", GOOD | {"steps": "many"}) is None
+    assert question("pocket", GOOD | {"guidance": ""}) is None
+    assert question(None, GOOD) is None
 
 
 def test_without_a_deployment_there_is_nothing_to_send() -> None:

@@ -327,7 +327,7 @@ async def test_the_history_is_written_to_a_file_and_over_one_only_after_a_questi
         assert f"export: accepted as {target}" in " ".join(it.text("#status").split())
         target.write_text("mine")
         await it.press("x")
-        it.app.screen._input.value = str(target)  # type: ignore[attr-defined]
+        it.app.screen._input.value = str(target)
         await it.press("enter")
         assert "Write over runs.csv?" in it.screen_text()
         await it.press("n")

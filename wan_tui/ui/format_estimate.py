@@ -9,11 +9,12 @@ from wan_tui.core.words import Verdict
 from wan_tui.ui import glyphs
 from wan_tui.ui.format import dim_join, words
 from wan_tui.ui.format_deployments import VERDICT_ROLES
-from wan_tui.ui.text import Line, Role, Span, clean, join, join_fitting, meter, text, wrap
+from wan_tui.ui.text import Line, Role, Span, clean, join_fitting, meter, text, wrap
 
 if TYPE_CHECKING:
     from wan_tui.core.planning.plan import MemoryEstimate, Remedy
     from wan_tui.core.planning.questions import Assessment
+    from wan_tui.core.runtime.state import DeploymentStatus
 
 # Remedies that change what is typed in the form, not how the deployment is configured.
 _IN_THE_FORM = ("width", "height", "frames", "steps", "guidance")
@@ -53,13 +54,13 @@ def _fields(remedy: Remedy) -> dict[str, str] | None:
 def estimate(found: Assessment, width: int, room: int) -> list[Line]:
     """The answer in at most ``room`` lines: verdict, memory against what is free, seconds; bars where there is room."""
     compatibility = found.compatibility
+    if refusal(found) is not None:
+        return _refused(found, width, room)
     verdict = text(words(compatibility.verdict), VERDICT_ROLES[compatibility.verdict])
     plan = compatibility.plan
     where = (
         dim_join(plan.device, plan.precision.value, plan.options) if plan is not None else text(found.where, Role.DIM)
     )
-    if refusal(found) is not None:
-        return _refused(found, verdict, width, room)
     lines = [join_fitting((verdict, where), width)]
     if compatibility.verdict is Verdict.UNKNOWN:
         lines += [text(part, Role.DIM) for part in wrap(compatibility.reason, width, most=2)]
@@ -74,14 +75,14 @@ def estimate(found: Assessment, width: int, room: int) -> list[Line]:
     return [line for line in (lines + notices) if line][:room]
 
 
-def _refused(found: Assessment, verdict: Line, width: int, room: int) -> list[Line]:
+def _refused(found: Assessment, width: int, room: int) -> list[Line]:
+    """The reason, then as many remedies as there is room for, one at least."""
     remedies = found.compatibility.remedies if found.refusal is None else ()
-    reason = found.refusal or found.compatibility.reason
-    if found.refusal is not None:
-        verdict = text("refused", Role.ERROR)
-    most = max(room - 1 - min(len(remedies), MOST_REMEDIES), 1)
-    lines = [join((text(glyphs.CROSS, Role.ERROR), verdict), " ")]
-    lines += [text(part, Role.ERROR) for part in wrap(reason, width, most=most)]
+    reason = f"refused: {found.refusal}"
+    if found.refusal is None:
+        reason = f"{words(found.compatibility.verdict)}: {found.compatibility.reason}"
+    most = max(room - min(len(remedies), max(room - 2, 1), MOST_REMEDIES), 1)
+    lines = [text(part, Role.ERROR) for part in wrap(f"{glyphs.CROSS} {reason}", width, most=most)]
     able = form_remedy(found)
     for remedy in remedies[:MOST_REMEDIES]:
         here = able and _fields(remedy) == able
@@ -134,3 +135,11 @@ def _seconds(found: Assessment, width: int) -> Line:
     if found.load is not None and not found.as_loaded:
         parts.append(text(f"+ load {format_seconds(found.load.total_seconds.expected)}", Role.DIM))
     return join_fitting(parts, width)
+
+
+def last_run(deployment: DeploymentStatus) -> Line:
+    """How the last estimate of this deployment came out."""
+    if deployment.last_generation_seconds is None:
+        return ()
+    estimated, took = deployment.last_estimated_seconds, deployment.last_generation_seconds
+    return text(f"last run estimated {format_seconds(estimated)}, took {format_seconds(took)}", Role.DIM)

@@ -1,4 +1,4 @@
-"""The form, the job it started, its preview, and the jobs before it."""
+"""The form with its live estimate, the job it started, its preview, and the jobs before it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,38 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.widgets import Button, Input, Static, TextArea
+from textual.containers import Vertical
+from textual.widgets import Button, Input
 
-from wan_tui.core.units import format_bytes, format_seconds
-from wan_tui.core.words import Verdict
-from wan_tui.ui import form, format, format_deployments, format_jobs, glyphs
+from wan_tui.core.errors import UsageError
+from wan_tui.ui import form, format_deployments, format_estimate, format_jobs, glyphs, job_actions
 from wan_tui.ui.format_jobs import job_name
 from wan_tui.ui.screens.base import BaseScreen
-from wan_tui.ui.text import Frame, Line, Role, Row, Span, View, join, pad, rule, text, wrap
+from wan_tui.ui.text import Frame, Line, Role, Row, Span, View, pad, rule, text, wrap
 from wan_tui.ui.widgets.choice import Choice
+from wan_tui.ui.widgets.job_form import JobForm, PromptArea
 from wan_tui.ui.widgets.preview import PreviewView
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from textual.timer import Timer
     from textual.widget import Widget
 
+    from wan_tui.agent.client import Client
     from wan_tui.core.planning.plan import GenerationRequest
+    from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.runtime.state import Job
     from wan_tui.core.snapshot import Snapshot
     from wan_tui.ui.session import Session
 
 _HINT = text("type a prompt, then press enter", Role.DIM)
-
-
-class PromptArea(TextArea, inherit_bindings=True):
-    """A few lines of text, wrapped; enter is for generating, so a pasted newline is the only one there can be."""
-
-    class Submitted(Message):
-        pass
-
-    async def _on_key(self, event: events.Key) -> None:
-        if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.Submitted())
-            return
-        await super()._on_key(event)
+# While somebody types, nothing is asked; the answer comes a moment after the last key.
+_TYPING_SECONDS = 0.25
+_HEADROOM_STEP_BYTES = 256 * 2**20
 
 
 class GenerateScreen(BaseScreen):
@@ -58,43 +48,37 @@ class GenerateScreen(BaseScreen):
     AUTO_FOCUS = "#prompt"
     widgets_with_keys = (Choice,)
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+g", "remedy", "make it fit", tooltip="Change the form so that it fits", id="generate.remedy"),
         Binding("enter", "submit", "start", tooltip="Start what the form says", id="generate.start"),
         Binding("ctrl+r", "new_seed", "new seed", tooltip="Put a random seed in the form", id="generate.new_seed"),
+        Binding(
+            "ctrl+o", "more", "more", tooltip="Output, priority, retries, timeout: show or hide", id="generate.more"
+        ),
+        Binding("ctrl+t", "pick", "picture", tooltip="Choose a picture on the engine's host", id="generate.picture"),
+        Binding("v", "play", "view video", tooltip="Play the video of the selected job", id="generate.play"),
+        Binding("y", "copy", "copy path", tooltip="Copy the path of the selected video", id="generate.copy"),
+        Binding("e", "edit", "edit", tooltip="Put the selected job into the form", id="generate.edit"),
     ]
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         ascii_only = session.ascii_only
-        self._choice = Choice(id="deployment", ascii_only=ascii_only)
-        self._prompt = PromptArea(id="prompt", compact=True, soft_wrap=True, show_line_numbers=False)
-        self._prompt.highlight_cursor_line = False
-        self._inputs = {name: Input(id=name, compact=True) for name in ("negative", *form.FIELDS)}
-        self._inputs["seed"].value = "42"
-        self._inputs["negative"].placeholder = "optional"
-        self._title = self.rows("form-title")
-        self._answer = self.rows("answer")
+        self._form = JobForm(ascii_only=ascii_only)
         self._preview_title = self.rows("preview-title")
         self._preview = PreviewView(id="preview", colour=session.colour, ascii_only=ascii_only)
         self._job = self.rows("job")
-        self._jobs = SelectableRows(id="jobs", ascii_only=ascii_only, follow_first=True)
+        self._jobs = SelectableRows(id="jobs", ascii_only=ascii_only, follow_first=True, opens=True)
         self._events = self.rows("events")
         self._filled_for: str | None = None
         self._asked_for: str | None = None
         self._error: form.FieldError | None = None
+        self._typing: Timer | None = None
+        self._asked: tuple[Question | None, object] | None = None
+        self._found: Assessment | None = None
+        self._problem: str | None = None
 
     def compose_body(self) -> Iterable[Widget]:
-        by = Static(glyphs.to_ascii(glyphs.TIMES) if self.session.ascii_only else glyphs.TIMES, classes="by")
-        inputs = self._inputs
-        with Vertical(id="form"):
-            yield self._title
-            yield _line(_label("deployment"), self._choice, classes="line prose")
-            yield _line(_label("prompt"), self._prompt, classes="line prose")
-            yield _line(_label("negative"), inputs["negative"], classes="line prose")
-            size = (inputs["width"], by, inputs["height"])
-            yield _line(_label("size"), *size, _label("frames", "near"), inputs["frames"])
-            yield _line(_label("steps"), inputs["steps"], _label("guidance", "far"), inputs["guidance"])
-            yield _line(_label("seed"), inputs["seed"], Button("Generate", id="submit", compact=True))
-            yield self._answer
+        yield self._form
         with Vertical(id="picture"):
             yield self._preview_title
             yield self._preview
@@ -102,48 +86,117 @@ class GenerateScreen(BaseScreen):
         yield self._jobs
         yield self._events
 
-    def on_mount(self) -> None:
-        self._prompt.cursor_blink = False
-        for field in self._inputs.values():
-            field.cursor_blink = False
-        self._title.show(lambda view: Frame((rule("NEW JOB", (), view),)))
-
     # -- drawing
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        if self._choice.value is None and (first := format_deployments.preferred(snapshot)) is not None:
-            self._choice.choose(first.name)
-        self._choice.set_options([d.name for d in snapshot.deployments])
+        chosen = self._form.deployment
+        if chosen.value is None and (first := format_deployments.preferred(snapshot)) is not None:
+            chosen.choose(first.name)
+        chosen.set_options([d.name for d in snapshot.deployments])
         self._fill(snapshot)
+        self._ask_estimate()
         self._jobs.show(partial(format_jobs.job_list, snapshot))
         job = self.selected_job()
         self._job.show(partial(format_jobs.job_panel, snapshot, job, _HINT, full=self.size.height >= 34))
         self._preview.show(job.preview if job else None)
         self._preview_title.show(partial(_preview_title, job))
         self._events.show(partial(format_jobs.events, snapshot))
-        self._answer.show(partial(_answer, snapshot, self._choice.value, self._error))
+        self._show_answer()
+
+    def _show_answer(self) -> None:
+        self._form.answer.show(self._answer)
+
+    def _answer(self, view: View) -> Frame:
+        """Under the form: what is wrong with it, or whether it fits and how long it takes."""
+        width, room = view.width - 4, max(view.height, 3)
+        if self._error is not None:
+            lines = [text(part, Role.ERROR) for part in wrap(f"{glyphs.CROSS} {self._error.message}", width, most=2)]
+        elif self._problem is not None:
+            lines = [text(part, Role.WARN) for part in wrap(f"no estimate: {self._problem}", width, most=2)]
+        elif self._found is None:
+            lines = [text("estimating", Role.DIM)] if self._asked is not None and self._asked[0] is not None else []
+        else:
+            lines = format_estimate.estimate(self._found, width, room)
+            if len(lines) < room and (last := _last_run(self.session.snapshot, self._form.deployment.value)):
+                lines.append(last)
+        return Frame((), tuple(Row(pad((Span("   "), *line), view.width)) for line in lines))
 
     def on_resize(self) -> None:
         self.redraw()
 
     def _fill(self, snapshot: Snapshot) -> None:
-        name = self._choice.value
+        name = self._form.deployment.value
         deployment = snapshot.deployment(name) if name else None
-        if deployment is None or self._filled_for == name:
+        if deployment is None:
+            return
+        model = snapshot.model(deployment.model)
+        self.set_class(model is not None and "image" in model.task, "-takes-picture")
+        if self._filled_for == name:
             return
         self._filled_for = name
-        for field, value in form.defaults(deployment.defaults).items():
-            self._inputs[field].value = value
+        self._form.fill(form.defaults(deployment.defaults))
 
     @on(Choice.Changed)
     @on(SelectableRows.Moved)
     def _selection_changed(self) -> None:
         self.redraw()
 
+    # -- the live estimate
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self._error = None
+        self._form.mark_wrong(None)
+        if self._typing is not None:
+            self._typing.stop()
+        self._typing = self.set_timer(_TYPING_SECONDS, self._typed_enough)
+
+    def _typed_enough(self) -> None:
+        self._ask_estimate()
+        self._show_answer()
+
+    def _question(self) -> Question | None:
+        typed = self._form.typed
+        if not self.has_class("-takes-picture"):
+            typed["image"] = ""
+        return form.question(self._form.deployment.value, typed)
+
+    def _ask_estimate(self) -> None:
+        """Ask the planner, when the shape or what it depends on is another than it was asked about."""
+        question = self._question()
+        if (asked := (question, self._circumstances())) == self._asked:
+            return
+        if self._asked is not None and self._asked[0] != question:
+            self._found = self._problem = None
+        self._asked = asked
+        if question is not None:
+            self.session.ask("estimate", lambda client: client.assess([question]), self._estimated, self._not_estimated)
+
+    def _circumstances(self) -> object:
+        """What changes an estimate beside the form: the deployment's state, room on the device, runs to learn from."""
+        snapshot, name = self.session.snapshot, self._form.deployment.value
+        deployment = snapshot.deployment(name) if snapshot is not None and name is not None else None
+        if deployment is None:
+            return None
+        compatibility = deployment.compatibility
+        room = None
+        if compatibility.headroom_bytes is not None:
+            room = compatibility.headroom_bytes // _HEADROOM_STEP_BYTES
+        return deployment.state, compatibility.plan, compatibility.verdict, room, deployment.totals.jobs_finished
+
+    def _estimated(self, found: tuple[Assessment, ...]) -> None:
+        self._found, self._problem = found[0], None
+        self._show_answer()
+        self.refresh_bindings()
+
+    def _not_estimated(self, reason: str) -> None:
+        self._found, self._problem = None, reason
+        self._show_answer()
+
     # -- commands
 
     def selected_deployment(self) -> str | None:
-        return self._choice.value
+        return self._form.deployment.value
 
     def selected_job(self) -> Job | None:
         snapshot = self.session.snapshot
@@ -152,85 +205,119 @@ class GenerateScreen(BaseScreen):
         chosen = snapshot.job(self._jobs.cursor) if self._jobs.cursor else None
         return chosen if chosen is not None else format_jobs.job_to_watch(snapshot)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "play" | "copy":
+                job = self.selected_job()
+                return not self._in_field() and job is not None and job.output is not None
+            case "edit":
+                return not self._in_field() and self.selected_job() is not None
+            case "filter":
+                return not self._in_field() and super().check_action(action, parameters)
+            case "pick":
+                return self.has_class("-takes-picture")
+            case "remedy":
+                return bool(format_estimate.form_remedy(self._found))
+        return super().check_action(action, parameters)
+
     @on(Input.Submitted)
     @on(PromptArea.Submitted)
     @on(Button.Pressed, "#submit")
     def action_submit(self) -> None:
-        typed = {name: field.value for name, field in self._inputs.items()} | {"prompt": self._prompt.text}
-        request = form.parse(self._choice.value, typed)
+        typed = self._form.typed
+        if not self.has_class("-takes-picture"):
+            typed["image"] = ""
+        request = form.parse(self._form.deployment.value, typed)
         self._error = request if isinstance(request, form.FieldError) else None
-        for name, field in (*self._inputs.items(), ("prompt", self._prompt)):
-            field.set_class(self._error is not None and self._error.field == name, "-wrong")
-        if isinstance(request, form.FieldError):
-            if (wrong := self._inputs.get(request.field)) is not None:
-                wrong.focus()
-        else:
+        self._form.mark_wrong(self._error)
+        if self._error is not None and self._error.field in form.MORE_FIELDS:
+            self.add_class("-more")
+        if not isinstance(request, form.FieldError):
             self.session.perform(
                 f"generate with {request.deployment}",
-                lambda client: client.generate(request),
+                partial(_generate, request, self._question()),
                 lambda job: self._jobs.select(job) if job else None,
             )
         self.redraw()
 
     def action_new_seed(self) -> None:
-        self._inputs["seed"].value = str(random.randrange(2**32))
+        self._form.inputs["seed"].value = str(random.randrange(2**32))
+
+    def action_more(self) -> None:
+        self.toggle_class("-more")
+        if self.has_class("-more"):
+            self._form.inputs["output"].focus()
+
+    def action_remedy(self) -> None:
+        changed = format_estimate.form_remedy(self._found)
+        self._form.fill(changed)
+        self.session.say("changed " + ", ".join(f"{name} to {value}" for name, value in changed.items()), Role.OK)
+
+    def action_pick(self) -> None:
+        from wan_tui.ui.screens.picker import Picker
+
+        image = self._form.inputs["image"]
+
+        def chosen(path: str | None) -> None:
+            if path is not None:
+                image.value = path
+                image.focus()
+
+        self.app.push_screen(Picker(image.value, self.session), chosen)
+
+    def action_play(self) -> None:
+        if (job := self.selected_job()) is not None:
+            job_actions.play(self, job)
+
+    def action_copy(self) -> None:
+        if (job := self.selected_job()) is not None and job.output is not None:
+            job_actions.copy(self, job.output)
+
+    def action_edit(self) -> None:
+        if (job := self.selected_job()) is not None:
+            self.take(job.request)
+            self._form.prompt.focus()
+
+    @on(SelectableRows.Opened)
+    def _opened(self, message: SelectableRows.Opened) -> None:
+        from wan_tui.ui.screens.job_detail import JobDetail
+
+        self.app.push_screen(JobDetail(self.session, message.key, mode=self.mode))
 
     def open_for(self, deployment: str | None) -> None:
         """Where ``g`` leads: the prompt, and the deployment that was selected, unless it was asked for before."""
         if deployment is not None and deployment != self._asked_for:
             self._asked_for = deployment
-            self._choice.choose(deployment)
-        self._prompt.focus()
+            self._form.deployment.choose(deployment)
+        self._form.prompt.focus()
 
     def take(self, request: GenerationRequest) -> None:
         """Fill the form with a request that was made before."""
-        self._asked_for = self._filled_for = request.deployment
-        self._choice.choose(request.deployment)
-        self._prompt.text = request.prompt
-        self._inputs["negative"].value = request.negative_prompt
-        for field, value in form.values(request).items():
-            self._inputs[field].value = value
+        snapshot = self.session.snapshot
+        if snapshot is not None and snapshot.deployment(request.deployment) is None:
+            self.session.say(f"{request.deployment} is no longer configured: choose another deployment", Role.ERROR)
+        else:
+            self._asked_for = self._filled_for = request.deployment
+            self._form.deployment.choose(request.deployment)
+        typed = {"prompt": request.prompt, "negative": request.negative_prompt}
+        self._form.fill({**typed, **form.values(request)})
 
     def home(self) -> LiveRows:
         return self._jobs
 
 
-def _label(name: str, classes: str = "") -> Static:
-    return Static(name, classes=f"label {classes}")
+async def _generate(request: GenerationRequest, question: Question | None, client: Client) -> str:
+    """Queue it, unless the planner says that it can't be made here: an out-of-memory after an hour helps nobody."""
+    if question is not None:
+        (found,) = await client.assess([question])
+        if (reason := format_estimate.refusal(found)) is not None:
+            raise UsageError(reason)
+    return await client.generate(request)
 
 
-def _line(*widgets: Widget, classes: str = "line") -> Horizontal:
-    return Horizontal(*widgets, classes=classes)
-
-
-def _answer(snapshot: Snapshot, name: str | None, error: form.FieldError | None, view: View) -> Frame:
-    """Under the form: what is wrong with it, or what is known about the deployment it is for."""
-    width = view.width - 4
-    if error is not None:
-        lines = [text(part, Role.ERROR) for part in wrap(f"{glyphs.CROSS} {error.message}", width, most=2)]
-    else:
-        lines = _estimates(snapshot, name, width)
-    return Frame((), tuple(Row(pad((Span("   "), *line), view.width)) for line in lines))
-
-
-def _estimates(snapshot: Snapshot, name: str | None, width: int) -> list[Line]:
-    deployment = snapshot.deployment(name) if name else None
-    if deployment is None:
-        return []
-    compatibility, memory = deployment.compatibility, deployment.compatibility.memory
-    verdict = text(format.words(compatibility.verdict), format_deployments.VERDICT_ROLES[compatibility.verdict])
-    lines = [join((format_deployments.state_line(deployment), verdict))]
-    if compatibility.verdict is Verdict.INCOMPATIBLE:
-        return lines + [text(part, Role.DIM) for part in wrap(compatibility.reason, width, most=2)]
-    if memory is not None:
-        whole = format_bytes(format_deployments.device_bytes(snapshot, deployment))
-        lines.append(
-            text(f"peak {format_bytes(memory.peak_bytes)} of {whole}, {format_jobs.basis_of(memory)}", Role.DIM)
-        )
-    if deployment.last_generation_seconds is not None:
-        estimated, took = deployment.last_estimated_seconds, deployment.last_generation_seconds
-        lines.append(text(f"last run estimated {format_seconds(estimated)}, took {format_seconds(took)}", Role.DIM))
-    return lines
+def _last_run(snapshot: Snapshot | None, name: str | None) -> Line:
+    deployment = snapshot.deployment(name) if snapshot is not None and name is not None else None
+    return format_estimate.last_run(deployment) if deployment is not None else ()
 
 
 def _preview_title(job: Job | None, view: View) -> Frame:

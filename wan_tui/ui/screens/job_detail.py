@@ -101,8 +101,9 @@ class JobDetail(_Page):
         Binding("d,delete", "remove", "remove", tooltip="Take it off the list; asks first", id="job.remove"),
     ]
 
-    def __init__(self, session: Session, job_id: str) -> None:
+    def __init__(self, session: Session, job_id: str, *, mode: str = "jobs") -> None:
         super().__init__(session, job_name(job_id))
+        self.mode = mode  # type: ignore[misc]  # of the tab that it was opened from
         self._job_id = job_id
         self._sidecar_rows = self.rows("job-sidecar")
         self._picture = PreviewView(id="job-picture", colour=session.colour, ascii_only=session.ascii_only)
