@@ -8,6 +8,7 @@ from wan_tui.core.errors import UsageError
 from wan_tui.core.folder import Folder
 from wan_tui.core.hardware.processes import ProcessDetail
 from wan_tui.core.hardware.trace import GpuTrace
+from wan_tui.core.logs import LogPage, Logs
 from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.reel import Reel
@@ -30,6 +31,7 @@ class FakeClient:
         self.applied: list[Change] = []
         self.preview_answer: Callable[[Change], ChangePreview] = plain_preview
         self.traces: dict[str, GpuTrace] = {}
+        self.spoken = Logs()
         self.processes: dict[str, tuple[ProcessDetail, ...]] = {}
         self.runs: list[PastRun] = []
         self.asked_for: list[PastFilter] = []
@@ -163,6 +165,11 @@ class FakeClient:
         if self.refusal is not None:
             raise self.refusal
         return self.traces.get(uuid, GpuTrace(uuid=uuid, interval_seconds=5.0))
+
+    async def logs(self, source: str, after: int = 0) -> LogPage:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.spoken.page(source, after)
 
     async def gpu_processes(self, uuid: str) -> tuple[ProcessDetail, ...]:
         if self.refusal is not None:

@@ -12,7 +12,7 @@ from tests.snapshot_parts import AT, time_estimate
 from wan_tui.core.runtime.state import EventLog, LogEvent
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import Basis, JobState, LoadState
-from wan_tui.ui import format, format_deployments, format_devices, format_jobs
+from wan_tui.ui import format, format_deployments, format_devices, format_jobs, format_logs
 from wan_tui.ui.glyphs import to_ascii
 from wan_tui.ui.text import Frame, View, line_width, meter, pad, share_rows, shorten, text, wrap
 
@@ -35,7 +35,7 @@ def frames(snapshot: Snapshot, view: View) -> list[Frame]:
         format.header((("1", "Overview", "Over"),), "1", (), snapshot, (), view),
         format_jobs.job_panel(snapshot, job, (), view, full=True),
         format_jobs.job_list(snapshot, view),
-        format_jobs.log(snapshot, view),
+        format_logs.rows(format_logs.of_events(snapshot), "", view),
         format_jobs.events(snapshot, view),
     ]
 
@@ -135,14 +135,21 @@ def test_control_characters_from_outside_never_reach_the_terminal() -> None:
     evil = LogEvent(AT, "error", "x\x1b[2J", "a\x1b]0;title\x07b\nc\u202ed")
     snapshot = replace(snapshots.empty_host(), log=EventLog((evil,)))
     view = View(80, 20)
-    for frame in (format_jobs.log(snapshot, view), format_jobs.events(snapshot, view)):
+    for frame in (
+        format_logs.rows(format_logs.of_events(snapshot), "", view),
+        format_jobs.events(snapshot, view),
+    ):
         for line in plain(frame).splitlines():
             assert line.isprintable()
 
 
 def test_a_long_message_goes_on_in_the_next_line() -> None:
     event = LogEvent(AT, "info", "engine", "word " * 40 + "end")
-    log = plain(format_jobs.log(replace(snapshots.empty_host(), log=EventLog((event,))), View(80, 20)))
+    log = plain(
+        format_logs.rows(
+            format_logs.of_events(replace(snapshots.empty_host(), log=EventLog((event,)))), "", View(80, 20)
+        )
+    )
     assert log.count("word") == 40
     assert "end" in log
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wan_tui.core.folder import Folder
     from wan_tui.core.hardware.processes import ProcessDetail
     from wan_tui.core.hardware.trace import GpuTrace
+    from wan_tui.core.logs import LogPage
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.reel import Reel
@@ -113,6 +114,10 @@ class Client(Protocol):
 
     async def reload(self) -> None:
         """Read the configuration file again; what is wrong with it shows in the snapshot, and the older one applies."""
+
+    async def logs(self, source: str, after: int = 0) -> LogPage:
+        """What ``agent`` or ``worker NAME`` said since the line numbered ``after``. Raises UsageError."""
+        ...
 
     async def gpu_history(self, uuid: str) -> GpuTrace:
         """The last hour of one GPU. Raises UsageError for one that was never seen."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wan_tui.core.folder import Folder
     from wan_tui.core.hardware.processes import ProcessDetail
     from wan_tui.core.hardware.trace import GpuTrace
+    from wan_tui.core.logs import LogPage
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.reel import Reel
@@ -139,6 +140,9 @@ class EmbeddedClient:
 
     async def reload(self) -> None:
         await self._ask(self._configuration.reload())
+
+    async def logs(self, source: str, after: int = 0) -> LogPage:
+        return await self._ask(self._engine.logs(source, after))
 
     async def gpu_history(self, uuid: str) -> GpuTrace:
         return await self._ask(self._engine.gpu_history(uuid))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wan_tui.core.folder import Folder
     from wan_tui.core.hardware.processes import ProcessDetail
     from wan_tui.core.hardware.trace import GpuTrace
+    from wan_tui.core.logs import LogPage
     from wan_tui.core.planning.plan import GenerationRequest
     from wan_tui.core.planning.questions import Assessment, Question
     from wan_tui.core.reel import Reel
@@ -168,6 +169,12 @@ class SocketClient:
 
     async def reload(self) -> None:
         await self._post("/v1/configuration/reload")
+
+    async def logs(self, source: str, after: int = 0) -> LogPage:
+        from wan_tui.core.logs import LogPage
+
+        page: LogPage = await self._get(f"/v1/logs/{quote(source, safe='')}", LogPage, after=str(after))
+        return page
 
     async def gpu_history(self, uuid: str) -> GpuTrace:
         from wan_tui.core.hardware.trace import GpuTrace

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,9 +13,10 @@ from types import TracebackType
 from wan_tui import __version__
 from wan_tui.core.alerts.watch import AlertWatch
 from wan_tui.core.broadcast import Latest
-from wan_tui.core.catalog import Catalogue, Model, load_catalogue
+from wan_tui.core.catalog import Catalogue, load_catalogue
 from wan_tui.core.catalog.checkpoints import find_checkpoint
 from wan_tui.core.config import Settings
+from wan_tui.core.describing import summary_of
 from wan_tui.core.errors import unknown_name
 from wan_tui.core.hardware.host import HostProbe
 from wan_tui.core.hardware.look import with_cpu_rate
@@ -25,6 +27,7 @@ from wan_tui.core.hardware.processes import ProcessDetail, describe
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.core.history import History
+from wan_tui.core.logs import AGENT, LogPage, Logs
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime.deployment import Launcher
@@ -35,7 +38,7 @@ from wan_tui.core.runtime.past_pages import read_page, read_text
 from wan_tui.core.runtime.queue_store import QueueStore, queue_file
 from wan_tui.core.runtime.state import EventLog, Job, LogEvent
 from wan_tui.core.runtime.timeline import Timeline
-from wan_tui.core.snapshot import ComponentSize, ConfigStatus, ModelSummary, ProfileSummary, Snapshot
+from wan_tui.core.snapshot import ConfigStatus, ProfileSummary, Snapshot
 from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.findings import Finding
 
@@ -87,7 +90,7 @@ class Engine:
         self._problems: dict[str, str | None] = {}
         self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
         self._dropped_events = 0
-        self._models = tuple(_summary(model) for model in self._catalogue.models)
+        self._models = tuple(summary_of(model) for model in self._catalogue.models)
         self._profiles = _profiles(settings)
         self._snapshots: Latest[Snapshot] = Latest()
         self._dirty = asyncio.Event()
@@ -95,6 +98,7 @@ class Engine:
         self._assessed = False
         self._started_at = time.time()
         self._traces = GpuTraces()
+        self._logs = Logs()
         self._alerts = AlertWatch()
         self._alerts_looked_at = 0.0
         self._config = ConfigStatus(last_success_at=self._started_at)
@@ -118,6 +122,8 @@ class Engine:
             self._queue_store,
             self._libraries,
         )
+        self._manager.listen_to_workers(lambda name, line: self._logs.add(f"worker {name}", line))
+        logging.getLogger().addHandler(self._logs.handler)
         self.log("info", "engine", f"wan-tui {__version__} started")
         self._tasks = [asyncio.create_task(loop) for loop in (self._poll(), self._validate(), self._publish())]
         return self
@@ -130,6 +136,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._publish_now()
+        logging.getLogger().removeHandler(self._logs.handler)
         self._snapshots.close()
         self._gpu_probe.close()
         await asyncio.to_thread(self._history.close)
@@ -189,6 +196,10 @@ class Engine:
         if gpu is None:
             raise unknown_name("GPU", uuid, [gpu.uuid for gpu in self._hardware.gpus])
         return await asyncio.to_thread(describe, [process.pid for process in gpu.processes or ()])
+
+    async def logs(self, source: str, after: int = 0) -> LogPage:
+        """The newest lines of ``agent`` or ``worker NAME``. Raises UsageError for one that said nothing yet."""
+        return self._logs.page(source, after)
 
     async def past(self, chosen: PastFilter, before: str | None = None, limit: int = MAX_PAGE) -> PastPage:
         """A page of the history. Raises WanTuiError."""
@@ -254,6 +265,8 @@ class Engine:
         self._events.append(event)
         if self._on_log is not None:
             self._on_log(event)
+        else:
+            self._logs.add(AGENT, f"{source}: {message}", level, event.at)
         self._dirty.set()
 
     async def _first_poll(self) -> None:
@@ -381,24 +394,3 @@ def _host_probe(settings: Settings) -> HostProbe:
 
 def _profiles(settings: Settings) -> tuple[ProfileSummary, ...]:
     return tuple(ProfileSummary(name, one.description) for name, one in settings.known_profiles.items())
-
-
-def _summary(model: Model) -> ModelSummary:
-    width, height = model.default_size
-    return ModelSummary(
-        id=model.id,
-        title=model.title,
-        task=model.task,
-        repository=model.repository,
-        parameters=model.parameters,
-        components=tuple(ComponentSize(role, part.published_bytes) for role, part in model.components),
-        size_multiple=model.size_multiple,
-        default_width=width,
-        default_height=height,
-        default_frames=model.default_frames,
-        default_steps=model.default_steps,
-        default_guidance=model.default_guidance,
-        max_frames=model.max_frames,
-        max_pixels=model.max_pixels,
-        fps=model.fps,
-    )

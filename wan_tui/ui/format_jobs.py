@@ -36,7 +36,7 @@ from wan_tui.ui.text import (
 
 if TYPE_CHECKING:
     from wan_tui.core.planning.plan import MemoryEstimate, TimeEstimate
-    from wan_tui.core.runtime.state import Job, LogEvent
+    from wan_tui.core.runtime.state import Job
     from wan_tui.core.snapshot import Snapshot
 
 _JOB_MARKS = {
@@ -261,34 +261,6 @@ def _job_cells(snapshot: Snapshot, job: Job) -> tuple[Cell, ...]:
         text(format_seconds(seconds)),
         text(format_change(job.observed_seconds, estimate) if job.state is JobState.FINISHED else MISSING, Role.DIM),
         text(clean(job.request.prompt), Role.DIM),
-    )
-
-
-def log(snapshot: Snapshot, view: View) -> Frame:
-    """Everything that happened, newest first; long messages go on in the next line."""
-    events = snapshot.log.events
-    info = f"{len(events)} events" + (f", {snapshot.log.dropped} older ones dropped" if snapshot.log.dropped else "")
-    source_width = min(max((len(event.source) for event in events), default=6), 16)
-    rows: list[Row] = []
-    for number in range(len(events) - 1, -1, -1):
-        event, key = events[number], str(snapshot.log.dropped + number)
-        indent = 3 + 8 + 2 + 7 + 2 + source_width + 2
-        parts = wrap(event.message, view.width - indent - 1) or [""]
-        first = (*_event_head(event, source_width), Span(parts[0]))
-        rows.append(Row(pad(marked(first, view.focused and key == view.cursor), view.width), key))
-        rows.extend(Row(pad((Span(" " * indent), Span(part)), view.width)) for part in parts[1:])
-    if not rows:
-        rows.append(Row(pad(text("   nothing has happened yet", Role.DIM), view.width)))
-    return Frame((rule("LOG", text(info, Role.DIM), view),), tuple(rows))
-
-
-def _event_head(event: LogEvent, source_width: int) -> Line:
-    role = _LEVEL_ROLES.get(event.level, Role.DIM)
-    source = shorten(clean(event.source), source_width)
-    return (
-        Span(f"{clock_time(event.at)}  ", Role.DIM),
-        Span(f"{event.level:<7}  ", role),
-        Span(f"{source:<{source_width}}  ", Role.DIM),
     )
 
 

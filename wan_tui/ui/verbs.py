@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError, unknown_name
@@ -38,7 +39,7 @@ class Verb:
 
     def check(self, given: list[str]) -> None:
         """Raises UsageError unless the number of arguments is right; ``…`` at the end takes any more."""
-        wanted = self.usage.split()
+        wanted = [word for word in self.usage.split() if word != "…"]
         least, most = sum(not word.startswith("[") for word in wanted), len(wanted)
         if len(given) < least or (len(given) > most and not self.usage.endswith("…")):
             raise UsageError(f"usage: {self.line}")
@@ -166,6 +167,25 @@ def _gpu(app: WanTuiApp, given: list[str]) -> None:
     app.base_screen.open_in("gpus", found[0].uuid)
 
 
+def _log(app: WanTuiApp, given: list[str]) -> None:
+    app.base_screen.open_in("log", " ".join(given))
+
+
+def _log_sources(app: WanTuiApp, given: list[str]) -> Iterable[str]:
+    snapshot = app.session.snapshot
+    workers = [f"worker {d.name}" for d in snapshot.deployments if d.worker is not None] if snapshot else []
+    return () if given else ["events", "agent", *workers]
+
+
+def _save(app: WanTuiApp, given: list[str]) -> None:
+    from wan_tui.ui.screens.log import LogScreen
+
+    screen = app.base_screen
+    if not isinstance(screen, LogScreen):
+        raise UsageError("save writes a log: open the logs first (key 8)")
+    screen.save(Path(given[0]) if given else None)
+
+
 def _goto(mode: str) -> Run:
     return lambda app, given: app.action_show(mode)
 
@@ -177,6 +197,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("unload", "DEPLOYMENT", "Unload a deployment; asks when a job runs", _unload, deployments),
     Verb("cancel", "JOB", "Cancel a job; asks first", _cancel, unfinished_jobs),
     Verb("gpu", "INDEX", "All about one GPU", _gpu, gpus),
+    Verb("logs", "SOURCE …", "A log: events, agent, worker NAME", _log, _log_sources),
+    Verb("save", "[FILE]", "Write the log that is shown to a file", _save),
     Verb("filter", "[WORD] …", "Show only rows with these words; none shows all", _filter),
     Verb("theme", "NAME", "Change the colours", _theme, _first(THEMES)),
     Verb("help", "", "The keys of this screen", lambda app, given: app.action_help()),

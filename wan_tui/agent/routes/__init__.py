@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wan_tui.agent.routes import configuration as of_configuration
-from wan_tui.agent.routes import deployments, files, gpus, history, jobs, planning
+from wan_tui.agent.routes import deployments, files, gpus, history, jobs, logs, planning
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,6 +19,7 @@ SUBJECTS = (
     gpus,
     history,
     jobs,
+    logs,
     planning,
 )
 

@@ -60,11 +60,18 @@ class Worker:
         self._process = process
         self._writer = writer
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
+        self._on_line: Callable[[str], None] | None = None
         self._watch = asyncio.create_task(self._run(reader, on_event, on_exit))
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def listen(self, on_line: Callable[[str], None]) -> None:
+        """Tell ``on_line`` what it wrote to stderr so far, and then every new line."""
+        self._on_line = on_line
+        for line in self._stderr:
+            on_line(line)
 
     def send(self, command: Command) -> None:
         """Queue a command. A worker that is gone reports through its exit, not here."""
@@ -112,7 +119,11 @@ class Worker:
     async def _listen(self) -> None:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
-            self._stderr.extend(line.strip() for line in chunk.decode(errors="replace").splitlines() if line.strip())
+            for line in chunk.decode(errors="replace").splitlines():
+                if line.strip():
+                    self._stderr.append(line.strip())
+                    if self._on_line is not None:
+                        self._on_line(line.rstrip())
 
 
 class LocalLauncher:

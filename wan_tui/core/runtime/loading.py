@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ Log = Callable[[str, str, str], None]
 class Loader:
     """Changes load states. ``next_job`` is asked after every event, ``changed`` told after every change.
 
-    ``hardware`` and ``checkpoints`` are the newest readings; the manager keeps them so.
+    ``hardware`` and ``checkpoints`` are the newest readings; the manager keeps them so. ``on_worker_line`` is told the
+    deployment and each line that its worker writes to stderr.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Loader:
         self._next_job = next_job
         self._changed = changed
         self._gates = Gates()
+        self.on_worker_line: Callable[[str, str], None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self.checkpoints: Mapping[str, Path | None] = {}
@@ -129,6 +132,8 @@ class Loader:
             self.load_failed(deployment)
             return
         deployment.worker = worker
+        if self.on_worker_line is not None and (listen := getattr(worker, "listen", None)) is not None:
+            listen(partial(self.on_worker_line, deployment.name))
         if deployment.state is not LoadState.LOADING:  # unloaded while the process started
             self._spawn(worker.stop(protocol.Exit(), 0))
             return

@@ -134,6 +134,10 @@ class Manager:
         self._due |= set(self._deployments) if name is None else {self._find(name).name}
         self.validation_due.set()
 
+    def listen_to_workers(self, on_line: Callable[[str, str], None]) -> None:
+        """``on_line`` is told the deployment and each line that its worker writes to stderr."""
+        self._loader.on_worker_line = on_line
+
     def load_wanted(self) -> None:
         """Load what the configuration wants loaded; what cannot run is ``failed`` with the reason."""
         for deployment in self._deployments.values():

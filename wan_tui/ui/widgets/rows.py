@@ -162,6 +162,11 @@ class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
     def keys(self) -> list[str]:
         return [row.key for row in self._frame.rows if row.key is not None]
 
+    @property
+    def follows(self) -> bool:
+        """Whether the cursor stays on the first row when news come."""
+        return self._follow_first and self._on_first
+
     def select(self, key: str) -> None:
         """Put the cursor on ``key``; a key that is not there yet is taken up when it comes."""
         self._awaited = key if key not in self.keys else None
