@@ -96,6 +96,16 @@ async def test_a_remedy_of_several_keys_is_one_change(file: Path) -> None:
     assert tomllib.loads(text(file))["deployments"]["story"]["defaults"] == {"width": 640, "height": 384}
 
 
+async def test_what_the_file_means_already_is_no_change(file: Path) -> None:
+    """A default that is written out changes nothing, so there is nothing to confirm."""
+    async with configured(file) as (_, client, _):
+        for change in (of_deployment("story", ("profile", "auto")), of_deployment("story", ("wanted_loaded", False))):
+            shown = await client.preview(change)
+            assert shown.diff == ""
+            with pytest.raises(UsageError, match="says so already"):
+                await client.apply(change, shown.base)
+
+
 async def test_a_file_that_changed_after_it_was_shown_is_left_alone(file: Path) -> None:
     async with configured(file) as (_, client, _):
         shown = await client.preview(PROFILE)

@@ -96,8 +96,9 @@ def drive() -> Drive:
         embedded: bool = False,
         ascii_only: bool = False,
         retry_seconds: float = 60.0,
+        client: FakeClient | None = None,
     ) -> AsyncIterator[Driver]:
-        client, clock = FakeClient(snapshot), FakeClock()
+        client, clock = client or FakeClient(snapshot), FakeClock()
         app = RecordingApp(
             lambda: client, embedded=embedded, clock=clock, ascii_only=ascii_only, retry_seconds=retry_seconds
         )

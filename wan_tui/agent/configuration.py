@@ -101,7 +101,7 @@ class Configuration:
         return True
 
     def _changed(self, change: Change) -> tuple[str | None, str]:
-        """The text of the file before (None: there is none) and after."""
+        """The text of the file before (None: there is none) and after; the same where it means the same."""
         file = self.file
         if bool(change.settings) == change.safe_fixes:
             raise UsageError("a change has new values of settings, or is the safe fixes: one of the two")
@@ -116,14 +116,22 @@ class Configuration:
             raise UsageError(f"{file} is of the older form: write the new one with `wan-tui config migrate` first")
         before = _read(file)
         after = with_settings(before, {setting.path: setting.value for setting in change.settings})
-        validated(tomllib.loads(after), file)
-        return before, after
+        meant = validated(tomllib.loads(after), file)
+        return before, before if before is not None and _means(before, file) == meant else after
 
 
 def _checked(file: Path) -> tuple[tuple[Finding, ...], bool]:
     exists = file.exists()
     findings = judge_configuration(file if exists else None).findings
     return findings, exists and diagnose(file).mended is not None
+
+
+def _means(text: str, file: Path) -> Settings | None:
+    """The settings of a text, None for one that cannot be used."""
+    try:
+        return validated(tomllib.loads(text), file)
+    except (ValueError, UsageError):
+        return None
 
 
 def _read(file: Path) -> str | None:

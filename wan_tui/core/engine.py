@@ -393,4 +393,4 @@ def _host_probe(settings: Settings) -> HostProbe:
 
 
 def _profiles(settings: Settings) -> tuple[ProfileSummary, ...]:
-    return tuple(ProfileSummary(name, one.description) for name, one in settings.known_profiles.items())
+    return tuple(ProfileSummary(name, one.description, one.cpu_only) for name, one in settings.known_profiles.items())

@@ -52,6 +52,7 @@ class ProfileSummary:
 
     name: str
     description: str
+    cpu_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

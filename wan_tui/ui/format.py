@@ -88,10 +88,15 @@ def header(
         host = text(clean(snapshot.host.hostname), Role.STRONG)
         rights = [join(parts, "   ") for parts in ((summary(snapshot), host, right), (host, right), (right,))]
     room = view.width - 4
-    for level in range(4):
-        line = _tabs(tabs, active, crumbs, level)
-        if line_width(line) + line_width(rights[-1]) <= room or level == 3:
-            break
+
+    def fits(level: int, beside: Line) -> bool:
+        return line_width(_tabs(tabs, active, crumbs, level)) + line_width(beside) <= room
+
+    # Short titles are worth it for the summary.
+    level = next((level for level in (0, 1) if fits(level, rights[0])), -1)
+    if level < 0:
+        level = next((level for level in range(4) if fits(level, rights[-1])), 4)
+    line = _tabs(tabs, active, crumbs, level)
     fitting = next((right for right in rights if line_width(line) + line_width(right) <= room), ())
     return Frame((spread(line, fitting, view.width),))
 
@@ -100,9 +105,9 @@ def _tabs(tabs: Sequence[tuple[str, str, str]], active: str, crumbs: Sequence[st
     parts: list[Line] = [text("wan-tui", Role.STRONG)] if level < 2 else []
     for key, title, short in tabs:
         if key == active:
-            names = f" {glyphs.CRUMB} ".join((title if level < 3 else short, *map(clean, crumbs)))
+            names = f" {glyphs.CRUMB} ".join((title if level < 4 else short, *map(clean, crumbs)))
             parts.append((Span(f" {key} {names} ", Role.TAB),))
         else:
-            name = (title, short, short, "")[level]
+            name = (title, short, short, "", "")[level]
             parts.append((Span(f"{key} {name}".rstrip(), Role.DIM),))
     return join(parts, "  " if level == 0 else " ")

@@ -29,6 +29,13 @@ CROSS = "✗"
 TICK = "✓"
 WARN = "!"
 CRUMB = "›"
+LEVELS = "▁▂▃▄▅▆▇█"  # eighths of a cell, for charts
+FULL = "█"
+DARK_SHADE = "▓"
+SHADE = "▒"
+LIGHT_SHADE = "░"
+CHEQUER = "▚"
+HEAVY = "━"
 LEFT = "‹"
 RIGHT = "›"
 
@@ -52,6 +59,11 @@ _ASCII = str.maketrans(
         CROSS: "x",
         TICK: "+",
         LEFT: "<",
+        **dict(zip(LEVELS, "_.-=+*##", strict=True)),
+        DARK_SHADE: "=",
+        SHADE: "+",
+        LIGHT_SHADE: ".",
+        CHEQUER: "%",
         "±": "~",
         "–": "-",
         "−": "-",

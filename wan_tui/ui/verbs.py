@@ -7,42 +7,18 @@ cannot do; ``complete`` gives the words that may stand in the place of the last 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError, unknown_name
 from wan_tui.ui.screens.registry import TABS
 from wan_tui.ui.theme import THEMES
+from wan_tui.ui.verb import Complete, Run, Verb
+from wan_tui.ui.verbs_planning import PLANNING
 
 if TYPE_CHECKING:
     from wan_tui.ui.app import WanTuiApp
-
-Run = Callable[["WanTuiApp", list[str]], object]
-Complete = Callable[["WanTuiApp", list[str]], Iterable[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """``usage`` names the arguments: ``NAME`` must be there, ``[NAME]`` may."""
-
-    name: str
-    usage: str
-    about: str
-    run: Run
-    complete: Complete = lambda app, given: ()
-
-    @property
-    def line(self) -> str:
-        return f":{self.name} {self.usage}".rstrip()
-
-    def check(self, given: list[str]) -> None:
-        """Raises UsageError unless the number of arguments is right; ``…`` at the end takes any more."""
-        wanted = [word for word in self.usage.split() if word != "…"]
-        least, most = sum(not word.startswith("[") for word in wanted), len(wanted)
-        if len(given) < least or (len(given) > most and not self.usage.endswith("…")):
-            raise UsageError(f"usage: {self.line}")
 
 
 def parse(text: str) -> tuple[str, list[str]]:
@@ -199,6 +175,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("gpu", "INDEX", "All about one GPU", _gpu, gpus),
     Verb("logs", "SOURCE …", "A log: events, agent, worker NAME", _log, _log_sources),
     Verb("save", "[FILE]", "Write the log that is shown to a file", _save),
+    *PLANNING,
     Verb("filter", "[WORD] …", "Show only rows with these words; none shows all", _filter),
     Verb("theme", "NAME", "Change the colours", _theme, _first(THEMES)),
     Verb("help", "", "The keys of this screen", lambda app, given: app.action_help()),

@@ -53,6 +53,7 @@ class BaseScreen(Screen[None], inherit_bindings=True):
 
     mode: ClassVar[str]
     title_of_keys: ClassVar[str] = ""  # on the page of keys, where it is not that of the tab
+    first_keys: ClassVar[tuple[str, ...]] = ()  # actions that the line of keys begins with, where it is short
     widgets_with_keys: ClassVar[tuple[type[Widget], ...]] = ()  # whose bindings belong on the page of keys too
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -198,7 +199,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
                 shown[binding.action] = (Span(key_name(key), Role.STRONG), Span(f" {binding.description}", Role.DIM))
         right = join([shown.pop(action) for action in _ALWAYS_SHOWN if action in shown])
         left: Line = ()
-        for part in shown.values():
+        first = [shown.pop(action) for action in self.first_keys if action in shown]
+        for part in (*first, *shown.values()):
             longer = join((left, part))
             if sum(len(span.text) for span in (*longer, *right)) + 4 > view.width:
                 break

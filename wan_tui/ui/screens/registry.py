@@ -31,6 +31,9 @@ class Tab:
 # fmt: off
 TABS = (
     Tab("1", "Overview", "Over", "overview", "overview", "OverviewScreen", "GPUs, deployments, the job to watch"),
+    Tab("2", "Deployments", "Depl", "deployments", "deployments", "DeploymentsScreen", "Load, pin, profiles, remedies"),
+    Tab("3", "Compatibility", "Compat", "compatibility", "compatibility", "CompatibilityScreen", "What fits where"),
+    Tab("4", "Validation", "Valid", "validation", "validation", "ValidationScreen", "Findings, rules, safe fixes"),
     Tab("5", "Generate", "Gen", "generate", "generate", "GenerateScreen", "The form, the job, the preview"),
     Tab("6", "Jobs", "Jobs", "jobs", "jobs", "JobsScreen", "Queue, history, how good the estimates were"),
     Tab("7", "GPUs", "GPUs", "gpus", "gpus", "GpusScreen", "Every GPU: figures, processes, the last hour"),
