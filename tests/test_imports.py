@@ -26,6 +26,7 @@ def imported_by(*modules: str) -> set[str]:
         (("wan_tui.cli.main", "wan_tui.cli.commands", "wan_tui.cli.selftest", "wan_tui.cli.generate"), HEAVY),
         (("wan_exporter.__main__", "wan_exporter.web"), HEAVY | {"textual", "rich", "typer"}),
         (("wan_tui.core.engine", "wan_tui.core.snapshot"), HEAVY | {"textual", "rich", "prometheus_client", "aiohttp"}),
+        (("wan_tui.agent.server", "wan_tui.agent.embedded"), HEAVY | {"av", "numpy", "PIL", "textual"}),
         (("wan_tui.core.snapshot",), {"pydantic", "psutil", "pynvml"}),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

@@ -93,7 +93,7 @@ def past_list(runs: Sequence[PastRun], matching: int, state: Line, now: float, v
         Column("EST.", 8, right=True),
         Column("TOOK", 8, right=True),
         Column("ERROR", 10, 1, right=True),
-        Column("BASIS", 19, 5),
+        Column("BASIS", 15, 5),
         Column("DEVICE", 16, 8, grow=True, limit=34),
         Column("PROMPT", 14, 7, grow=True, limit=60),
     )
@@ -117,7 +117,7 @@ def _cells(run: PastRun, now: float) -> tuple[Cell, ...]:
         text(format_seconds(total.expected if total else None), Role.DIM),
         text(format_seconds(total.observed if total else None)),
         error_cell(total),
-        text(format_basis(run.basis, run.runs) if run.basis else MISSING, Role.DIM),
+        text(f"{run.basis} ({run.runs})" if run.runs else run.basis or MISSING, Role.DIM),
         text(clean(run.device), Role.DIM),
         text(clean(run.request.prompt) if run.request else "", Role.DIM),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError, unknown_name
+from wan_tui.ui import job_verbs
 from wan_tui.ui.screens.registry import TABS
 from wan_tui.ui.theme import THEMES
 from wan_tui.ui.verb import Complete, Run, Verb
@@ -172,6 +173,16 @@ VERBS: tuple[Verb, ...] = (
     Verb("load", "DEPLOYMENT", "Load a deployment", _load, deployments),
     Verb("unload", "DEPLOYMENT", "Unload a deployment; asks when a job runs", _unload, deployments),
     Verb("cancel", "JOB", "Cancel a job; asks first", _cancel, unfinished_jobs),
+    Verb("job", "JOB", "All about one job", job_verbs.show, job_verbs.all_jobs),
+    Verb("play", "JOB", "Play the video of a job", job_verbs.play, job_verbs.with_video),
+    Verb("again", "JOB", "Make it again; or of a whole path to a sidecar", job_verbs.again, job_verbs.all_jobs),
+    Verb("edit", "JOB", "Put a job, or a whole path to a sidecar, into the form", job_verbs.edit, job_verbs.all_jobs),
+    Verb(
+        "move", "JOB PLACES", "Let a waiting job run later; -1 is sooner", job_verbs.move, job_verbs.waiting
+    ),
+    Verb("remove", "JOB", "Take a job off the list; asks first", job_verbs.remove, job_verbs.all_jobs),
+    Verb("batch", "FILE [DEPLOYMENT]", "Queue every line of a JSONL file, or none", job_verbs.batch),
+    Verb("export", "FILE", "Write the history to a new .csv or .json file", job_verbs.export),
     Verb("gpu", "INDEX", "All about one GPU", _gpu, gpus),
     Verb("logs", "SOURCE …", "A log: events, agent, worker NAME", _log, _log_sources),
     Verb("save", "[FILE]", "Write the log that is shown to a file", _save),

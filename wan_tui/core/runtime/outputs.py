@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from wan_tui.core import atomic
 from wan_tui.core.errors import UsageError
 from wan_tui.core.planning.plan import ExecutionPlan, GenerationRequest, StageSeconds, TimeEstimate
-from wan_tui.core.video import give_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +81,8 @@ def publisher(sidecar: Callable[[Path], bytes], *, numbered: bool) -> Callable[[
 
 
 def _publish(scratch: Path, video: Path, content: bytes) -> Path:
+    from wan_tui.core.video import give_name  # with PyAV, which a host that only monitors does not have
+
     if video.exists():
         raise FileExistsError(f"{video} exists")
     beside = sidecar_of(video)
@@ -126,11 +127,18 @@ class Recorded:
 def read_sidecar(file: Path) -> Recorded:
     """Raises UsageError naming file, key and value."""
     try:
-        return _recorded().validate_json(file.read_bytes(), strict=True)
+        content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    return recorded_in(content, str(file))
+
+
+def recorded_in(content: bytes, name: str) -> Recorded:
+    """What a sidecar called ``name`` says. Raises UsageError naming it, key and value."""
+    try:
+        return _recorded().validate_json(content, strict=True)
     except ValidationError as error:
-        raise UsageError(f"{file}: {_problem(error)}") from None
+        raise UsageError(f"{name}: {_problem(error)}") from None
 
 
 def _problem(error: ValidationError) -> str:
