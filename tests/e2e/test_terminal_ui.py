@@ -84,6 +84,14 @@ def test_open_load_generate_quit(terminal: Terminal, home: Path, port: int) -> N
     assert read_mp4(video).metadata["prompt"] == "a red circle moving right"
     assert metric(port, 'wantui_jobs_finished_total{deployment="pocket"}') == 1
 
+    terminal.press("Escape", "6")
+    terminal.wait_for(lambda screen: "HISTORY" in screen and "load" in screen.split("HISTORY")[1])
+    terminal.press("v")
+    terminal.wait_for("frame")
+    terminal.press("Space", "Home", "Right")
+    terminal.wait_for(lambda screen: "paused  frame 5/9" in screen and "▀▀▀▀" in screen)
+    terminal.press("Escape", "5", "Escape")
+
     terminal.resize(60, 20)
     terminal.wait_for(lambda screen: max(map(len, screen.splitlines())) <= 60 and "finished" in screen)
     terminal.resize(160, 48)

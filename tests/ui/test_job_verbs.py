@@ -1,7 +1,6 @@
 """Jobs on the command line: by number or by file, the same as the keys do."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -91,7 +90,8 @@ async def test_the_history_is_written_to_a_new_file_only(drive: Drive, tmp_path:
         assert "exists: choose another name" in " ".join(it.text("#status").split())
 
 
-async def test_a_batch_is_queued_whole(drive: Drive, tmp_path: Path) -> None:
+async def test_a_batch_is_queued_whole(drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "jobs.jsonl"
     file.write_text('{"prompt": "one"}\n\n{"prompt": "two", "seed": 3, "steps": 9, "output": "two.mp4"}\n')
     async with drive(snapshots.pocket_running(), size=(120, 24)) as it:
@@ -100,7 +100,7 @@ async def test_a_batch_is_queued_whole(drive: Drive, tmp_path: Path) -> None:
             ("one", 0, 4),
             ("two", 3, 9),
         ]
-        assert it.client.requests[1].output == os.path.abspath("two.mp4")
+        assert it.client.requests[1].output == f"{tmp_path}/two.mp4", "from where wan-tui was started"
         assert "accepted as 2 jobs, job-101 to job-102" in it.text("#status")
 
 

@@ -177,9 +177,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("play", "JOB", "Play the video of a job", job_verbs.play, job_verbs.with_video),
     Verb("again", "JOB", "Make it again; or of a whole path to a sidecar", job_verbs.again, job_verbs.all_jobs),
     Verb("edit", "JOB", "Put a job, or a whole path to a sidecar, into the form", job_verbs.edit, job_verbs.all_jobs),
-    Verb(
-        "move", "JOB PLACES", "Let a waiting job run later; -1 is sooner", job_verbs.move, job_verbs.waiting
-    ),
+    Verb("move", "JOB PLACES", "Let a waiting job run later; -1 is sooner", job_verbs.move, job_verbs.waiting),
     Verb("remove", "JOB", "Take a job off the list; asks first", job_verbs.remove, job_verbs.all_jobs),
     Verb("batch", "FILE [DEPLOYMENT]", "Queue every line of a JSONL file, or none", job_verbs.batch),
     Verb("export", "FILE", "Write the history to a new .csv or .json file", job_verbs.export),
