@@ -77,12 +77,20 @@ async def _run(settings: Settings, given: argparse.Namespace) -> None:
 
 
 class _AgentLog(logging.handlers.RotatingFileHandler):
-    """Bounded; what is written to standard error past it (a crash) goes to the same file."""
+    """Bounded; what goes to standard output or error past it (a crash) and to the same file still does."""
 
     def doRollover(self) -> None:
+        ours = [descriptor for descriptor in (1, 2) if self._leads_here(descriptor)]
         super().doRollover()
         if self.stream is not None:
-            os.dup2(self.stream.fileno(), sys.stderr.fileno())
+            for descriptor in ours:
+                os.dup2(self.stream.fileno(), descriptor)
+
+    def _leads_here(self, descriptor: int) -> bool:
+        try:
+            return self.stream is not None and os.path.samestat(os.fstat(descriptor), os.fstat(self.stream.fileno()))
+        except OSError:
+            return False
 
 
 def _handler(file: Path | None) -> logging.Handler:

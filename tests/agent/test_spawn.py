@@ -2,20 +2,16 @@
 
 import asyncio
 import os
-import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.agent.harness import eventually, pid_of
 from tests.cli.harness import wan_tui
-from tests.core.runtime.harness import request
 from wan_tui.agent.places import holder, places
 from wan_tui.agent.socket_client import SocketClient
 from wan_tui.agent.spawn import ensure_agent, stop_agent
 from wan_tui.core.errors import UsageError, WanTuiError
-from wan_tui.core.words import JobState
 
 CONFIG = (
     '[exporter]\nport = 0\n[agent]\ndrain_seconds = 5\n[deployments.pocket]\nmodel = "t2v-pocket"\nprofile = "cpu"\n'
@@ -45,32 +41,6 @@ async def test_two_at_once_one_wins_and_both_attach(config: Path) -> None:
     assert stop_agent(here, now=False, patience_seconds=20, say=print)
     assert holder(here) is None
     assert not here.socket.exists()
-
-
-async def test_a_killed_agent_leaves_no_worker_and_the_next_start_recovers(home: Path, config: Path) -> None:
-    here = places()
-    await ensure_agent(here, config)
-    async with SocketClient(here.socket) as client:
-        job_id = await client.generate(request(steps=1000, frames=81, width=256, height=256))
-        async for snapshot in client.snapshots():
-            job = snapshot.job(job_id)
-            if job is not None and job.step:
-                break
-    worker = snapshot.deployment("pocket")
-    assert worker is not None
-    assert worker.worker is not None
-    os.kill(pid_of(here), signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(worker.worker.pid) if worker.worker else True, 10)
-    assert here.socket.exists(), "stale"
-    await ensure_agent(here, config)
-    async with SocketClient(here.socket) as client:
-        async for snapshot in client.snapshots():
-            job = snapshot.job(job_id)
-            assert job is not None
-            if job.state is JobState.RUNNING:
-                break
-        assert any("begins again" in notice for notice in job.notices)
-        await client.cancel(job_id)
 
 
 async def test_a_start_that_fails_says_why_in_one_line(home: Path) -> None:

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import Annotated
 
@@ -106,22 +105,18 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
 ) -> int:
-    """Print the end of its log."""
+    """Print the end of its log, across the files that it was put aside in."""
+    from wan_tui.agent.logfile import follow as follow_log
+    from wan_tui.agent.logfile import last_lines
     from wan_tui.agent.places import places
 
     file = places(_where(context).socket).log
     try:
-        with file.open(errors="replace") as stream:
-            print(*deque(stream, lines), sep="", end="", flush=True)
-            at = stream.tell()
-        while follow:
-            time.sleep(FOLLOW_SECONDS)
-            if file.stat().st_size < at:  # begun anew
-                at = 0
-            with file.open(errors="replace") as stream:
-                stream.seek(at)
-                print(stream.read(), end="", flush=True)
-                at = stream.tell()
+        if not follow:
+            print(*last_lines(file, lines), sep="", end="", flush=True)
+            return 0
+        for text in follow_log(file, lines, lambda: time.sleep(FOLLOW_SECONDS)):
+            print(text, end="", flush=True)
     except OSError as error:
         raise WanTuiError(f"no log of an agent at {file}: {error.strerror}") from None
     return 0

@@ -41,7 +41,7 @@ def back_up(file: Path) -> Path:
 
 @contextlib.contextmanager
 def _written_beside(file: Path, content: bytes) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(prefix=f".{file.name[:100]}.", suffix=".part", dir=file.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{file.name[:100]}.{os.getpid()}.", suffix=".part", dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)

@@ -32,6 +32,7 @@ from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime.deployment import Launcher
 from wan_tui.core.runtime.launcher import LocalLauncher
+from wan_tui.core.runtime.leftovers import whole_videos
 from wan_tui.core.runtime.manager import Manager
 from wan_tui.core.runtime.past import MAX_PAGE, PastFilter, PastPage
 from wan_tui.core.runtime.past_pages import read_page, read_text
@@ -105,6 +106,7 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self._queue_store: QueueStore | None = None
         self._left_behind: list[Job] = []
+        self._whole: Mapping[str, Path] = {}
 
     async def __aenter__(self) -> "Engine":
         self._history = await asyncio.to_thread(History, self._settings.paths.history)
@@ -112,6 +114,7 @@ class Engine:
             path = queue_file(self._settings.paths.history)
             self._queue_store = await asyncio.to_thread(QueueStore, path, self._history.writing)
             self._left_behind = await asyncio.to_thread(self._queue_store.jobs)
+            self._whole = await asyncio.to_thread(whole_videos, self._left_behind)
         self._manager = Manager(
             self._settings,
             self._catalogue,
@@ -316,7 +319,7 @@ class Engine:
         self._assessed = True
         if first and self._load_wanted:
             self._manager.load_wanted()
-            self._manager.resume(self._left_behind)
+            self._manager.resume(self._left_behind, self._whole)
         return True
 
     def _read_host(self) -> tuple[HostSample, Mapping[str, Path | None]]:

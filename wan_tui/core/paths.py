@@ -8,6 +8,8 @@ import platformdirs
 
 CONFIG_VARIABLE = "WANTUI_CONFIG"
 SOCKET_VARIABLE = "WANTUI_AGENT_SOCKET"
+# Read by workers alone (wan_tui/worker/faults.py).
+FAULT_VARIABLE = "WANTUI_FAULT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 import queue
 import socket
+import sys
 import threading
 
 from wan_tui.core.runtime.protocol import Cancel, Command, Event, decode_command, encode
@@ -11,7 +12,8 @@ from wan_tui.core.runtime.protocol import Cancel, Command, Event, decode_command
 class Channel:
     """Sends events from any thread; reads commands in a thread of its own.
 
-    A closed socket means that the engine is gone: the process ends at once, whatever torch is doing.
+    A closed socket means that the engine is gone: the process ends at once, whatever torch is doing. It also ends when
+    it can no longer listen (a command that is none, no memory for one): nobody could stop it any more.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -37,11 +39,17 @@ class Channel:
         return job in self._cancelled
 
     def _read(self) -> None:
-        with self._connection.makefile("rb") as lines:
-            for line in lines:
-                command = decode_command(line)
-                if isinstance(command, Cancel):
-                    self._cancelled.add(command.job)
-                else:
-                    self._commands.put(command)
-        os._exit(0)
+        status = 1
+        try:
+            with self._connection.makefile("rb") as lines:
+                for line in lines:
+                    command = decode_command(line)
+                    if isinstance(command, Cancel):
+                        self._cancelled.add(command.job)
+                    else:
+                        self._commands.put(command)
+            status = 0
+        except Exception as error:
+            os.write(sys.stderr.fileno(), f"commands: {type(error).__name__}: {error}\n".encode())
+        finally:
+            os._exit(status)

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import errno
+import gc
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from wan_tui.core.runtime.protocol import (
 from wan_tui.core.video import write_mp4
 from wan_tui.core.words import STAGES, Expert, JobFailureReason, Phase
 from wan_tui.worker.channel import Channel
-from wan_tui.worker.failures import is_out_of_memory
+from wan_tui.worker.failures import is_out_of_memory, needed_bytes
 from wan_tui.worker.load import LoadedModel
 from wan_tui.worker.peaks import PeakMeter
 from wan_tui.worker.preview import Previewer
@@ -40,6 +42,11 @@ from wan_tui.worker.prompts import Encoded, PromptCache, PromptKey
 from wan_tui.worker.watched import CheckpointChanged
 
 PREVIEW_SECONDS = 0.5
+_OUTPUT_FIXES = {
+    errno.ENOSPC: "free some space, then submit it again",
+    errno.EDQUOT: "free some space, then submit it again",
+    errno.ENOENT: "make the folder again, then submit it again",
+}
 
 
 class Cancelled(Exception):
@@ -54,7 +61,8 @@ class Generator:
     """Runs generations on a loaded model, one after the other.
 
     ``prompts`` keeps encoded prompts (default: every prompt is encoded). ``meter`` measures the peak of each phase; a
-    benchmark brings one of its own to what it listens with, so none is made here.
+    benchmark brings one of its own to what it listens with, so none is made here. ``reach`` is told each phase
+    when it begins and between any two steps, decoded or written frames, and may raise.
     """
 
     def __init__(
@@ -63,27 +71,38 @@ class Generator:
         channel: Channel,
         prompts: PromptCache | None = None,
         meter: PeakMeter | None = None,
+        reach: Callable[[Phase], object] = lambda phase: None,
     ) -> None:
         self._loaded = loaded
         self._channel = channel
         self._prompts = prompts
         self._meter = meter
+        self._reach = reach
         self._previewer = Previewer(loaded)
 
     def run(self, command: Generate) -> None:
         """Generate and report the end: finished, failed with a reason, or cancelled. Never raises."""
-        run = _Run(self._loaded, self._channel, self._previewer, command, self._prompts, self._meter)
+        ended: JobCancelled | JobFailed | None = None
+        phase = Phase.IDLE
         try:
-            run.generate()
+            run = _Run(self._loaded, self._channel, self._previewer, command, self._prompts, self._meter, self._reach)
+            try:
+                run.generate()
+            finally:
+                phase = run.phase
+                del run
         except Cancelled:
-            self._channel.send(JobCancelled(job=command.job))
+            ended = JobCancelled(job=command.job)
         except Exception as error:
-            reason, message = _describe(error, run.phase)
-            self._channel.send(JobFailed(job=command.job, phase=run.phase, reason=reason, message=message))
-        finally:
-            self._loaded.pipeline.maybe_free_model_hooks()
-            if self._loaded.device.type == "cuda":
-                torch.cuda.empty_cache()
+            ended = _failure(error, command, phase)
+        # What the run held goes back before its failure is told: whoever hears of it counts on that memory.
+        self._loaded.pipeline.maybe_free_model_hooks()
+        if ended is not None:
+            gc.collect()
+        if self._loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if ended is not None:
+            self._channel.send(ended)
 
 
 class _Run:
@@ -97,8 +116,10 @@ class _Run:
         command: Generate,
         prompts: PromptCache | None,
         meter: PeakMeter | None,
+        reach: Callable[[Phase], object],
     ) -> None:
         self._loaded = loaded
+        self._reach = reach
         self._prompts, self._prompt_reused = prompts, False
         self._meter = meter
         self._peaks: dict[Phase, PhasePeak] = {}
@@ -122,12 +143,8 @@ class _Run:
             frames = self._decode(latents)
         self._enter(Phase.WRITE_OUTPUT)
         fps, output = self._loaded.model.fps, Path(self._command.output)
-        if self._command.numbered:
-            output.parent.mkdir(parents=True, exist_ok=True)
-        fingerprint = frames_sha256(frames)
-        metadata = self._metadata() | {"frames_sha256": fingerprint}
-        publish = publisher(lambda _: self._sidecar(fingerprint).to_json(), numbered=self._command.numbered)
-        written = write_mp4(output, frames, fps, metadata, self._check, publish)
+        metadata = self._metadata() | {"frames_sha256": frames_sha256(frames)}
+        written = self._write(output, frames, fps, metadata)
         self._change(Phase.IDLE)  # the clip is there: nobody can cancel it any more
         finished = JobFinished(
             job=self._command.job,
@@ -139,6 +156,20 @@ class _Run:
             peaks=tuple(self._peaks.values()),
         )
         self._channel.send(finished)
+
+    def _write(self, output: Path, frames: Any, fps: int, metadata: dict[str, object]) -> Path:
+        """The video's name. A folder that is removed meanwhile is made once more: the frames are still here."""
+        fingerprint = str(metadata["frames_sha256"])
+        publish = publisher(lambda _: self._sidecar(fingerprint).to_json(), numbered=self._command.numbered)
+        for last_try in (not self._command.numbered, True):
+            if self._command.numbered:
+                output.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return write_mp4(output, frames, fps, metadata, self._check, publish)
+            except FileNotFoundError:
+                if last_try:
+                    raise
+        raise AssertionError("unreachable")
 
     def _enter(self, phase: Phase) -> None:
         self._check()
@@ -157,6 +188,7 @@ class _Run:
             self._channel.send(PhaseStarted(job=self._command.job, phase=phase))
         if self._meter is not None:
             self._meter.restart()
+        self._reach(phase)
 
     def _note_peak(self) -> None:
         """Keep the most that the phase which ends held on the device; one that is entered again counts together."""
@@ -177,6 +209,7 @@ class _Run:
         if self._channel.is_cancelled(self._command.job):
             raise Cancelled
         self._loaded.files.check()
+        self._reach(self.phase)
 
     def _encode_prompts(self) -> dict[str, Any]:
         request = self._request
@@ -293,7 +326,8 @@ class _Run:
         return {**request, "model": model, "plan": dataclasses.asdict(self._loaded.plan), "wan_tui": __version__}
 
     def _sidecar(self, fingerprint: str) -> Sidecar:
-        """As of now: the seconds of writing are those until the file was whole."""
+        """As of now: the seconds of writing are those until the file was whole. The last moment to cancel."""
+        self._check()
         self._seconds[Phase.WRITE_OUTPUT] = time.monotonic() - self._phase_began
         stages = self._stages()
         self._seconds[Phase.WRITE_OUTPUT] = 0.0
@@ -334,7 +368,13 @@ def _picture(path: str) -> Image.Image:
         raise InvalidRequest(f"image {path}: cannot be read ({error})") from None
 
 
-def _describe(error: Exception, phase: Phase) -> tuple[JobFailureReason, str]:
+def _failure(error: Exception, command: Generate, phase: Phase) -> JobFailed:
+    reason, message = _describe(error, command, phase)
+    needed = needed_bytes(str(error)) if reason is JobFailureReason.OUT_OF_MEMORY else None
+    return JobFailed(job=command.job, phase=phase, reason=reason, message=message, needed_bytes=needed)
+
+
+def _describe(error: Exception, command: Generate, phase: Phase) -> tuple[JobFailureReason, str]:
     text = " ".join(str(error).split()) or type(error).__name__
     if is_out_of_memory(error):
         return JobFailureReason.OUT_OF_MEMORY, f"out of memory in {phase}: {text}"
@@ -342,6 +382,10 @@ def _describe(error: Exception, phase: Phase) -> tuple[JobFailureReason, str]:
         return JobFailureReason.CHECKPOINT, text
     if isinstance(error, InvalidRequest):
         return JobFailureReason.INVALID_REQUEST, text
+    if phase is Phase.WRITE_OUTPUT and isinstance(error, OSError) and error.strerror:
+        place = f"cannot write the video in {Path(command.output).parent}"
+        fix = _OUTPUT_FIXES.get(error.errno or 0, "mend that, then submit it again")
+        return JobFailureReason.OUTPUT, f"{place}: {error.strerror}; {fix}"
     if phase is Phase.WRITE_OUTPUT and isinstance(error, OSError | av.error.FFmpegError):
         return JobFailureReason.OUTPUT, f"cannot write the video: {text}"
     return JobFailureReason.INTERNAL, f"{type(error).__name__} in {phase}: {text}"

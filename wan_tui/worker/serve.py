@@ -1,5 +1,6 @@
 """The worker's loop: say hello, load once, generate until told to exit."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -37,12 +38,19 @@ def serve(connection: socket.socket) -> int:
     channel.send(hello)
     threading.Thread(target=_beat, args=(channel,), name="heartbeat", daemon=True).start()
 
+    from wan_tui.worker.failures import is_out_of_memory
+    from wan_tui.worker.faults import LOAD, Faults
     from wan_tui.worker.generate import Generator
     from wan_tui.worker.load import LoadError, load_pipeline
     from wan_tui.worker.measure import measure_rate
     from wan_tui.worker.peaks import PeakMeter
     from wan_tui.worker.prompts import PromptCache
 
+    try:
+        faults = Faults(lambda text: channel.send(Log(level="warning", message=text)))
+    except ValueError as error:
+        channel.send(LoadFailed(reason=LoadFailureReason.ENVIRONMENT, message=str(error)))
+        return 1
     generator: Generator | None = None
     while True:
         command = channel.next_command()
@@ -53,19 +61,28 @@ def serve(connection: socket.socket) -> int:
 
                 def report(stage: str, ratio: float) -> None:
                     channel.send(LoadStage(stage=stage, progress_ratio=ratio))
+                    faults.reach(LOAD)
 
                 try:
                     loaded = load_pipeline(model, command, report)
                     report("measure", 0.9)
                     rate = measure_rate(loaded)
                     meter = PeakMeter(loaded.device, None) if loaded.device.type == "cuda" else None
-                    generator = Generator(loaded, channel, PromptCache(), meter)
+                    generator = Generator(loaded, channel, PromptCache(), meter, faults.reach)
                 except LoadError as error:
                     channel.send(LoadFailed(reason=error.reason, message=str(error)))
+                    return 1
+                except Exception as error:
+                    # Measuring runs the model for the first time: it may be what there is no memory for.
+                    if not is_out_of_memory(error):
+                        raise
+                    text = f"out of memory while measuring {model.id}: {' '.join(str(error).split())}"
+                    channel.send(LoadFailed(reason=LoadFailureReason.OUT_OF_MEMORY, message=text))
                     return 1
                 ways = ", ".join(f"{role} {how}" for role, how in loaded.reading.items() if how)
                 if ways:
                     channel.send(Log(level="info", message=f"read {ways}"))
+                channel.send(_memory(psutil.Process()))  # what it holds before its first job
                 channel.send(Loaded(seconds=time.monotonic() - started, rate=rate))
             case Generate() if generator is not None:
                 generator.run(command)
@@ -77,17 +94,23 @@ def serve(connection: socket.socket) -> int:
 
 def _beat(channel: Channel) -> None:
     """Report memory every second: the engine takes silence for a hang."""
-    import torch
-
     process = psutil.Process()
     while True:
-        memory = Memory(resident_bytes=process.memory_info().rss)
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            memory = Memory(
-                resident_bytes=memory.resident_bytes,
-                allocated_bytes=torch.cuda.memory_allocated(),
-                reserved_bytes=torch.cuda.memory_reserved(),
-                peak_bytes=torch.cuda.max_memory_reserved(),
-            )
-        channel.send(memory)
+        # A lack of memory is for the thread that computes to report; this one must not end of it.
+        with contextlib.suppress(MemoryError):
+            channel.send(_memory(process))
         time.sleep(HEARTBEAT_SECONDS)
+
+
+def _memory(process: psutil.Process) -> Memory:
+    import torch
+
+    memory = Memory(resident_bytes=process.memory_info().rss)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        memory = Memory(
+            resident_bytes=memory.resident_bytes,
+            allocated_bytes=torch.cuda.memory_allocated(),
+            reserved_bytes=torch.cuda.memory_reserved(),
+            peak_bytes=torch.cuda.max_memory_reserved(),
+        )
+    return memory

@@ -1,6 +1,8 @@
 """The queue outlives its engine: a real one, killed with a real signal, and the one that is started after it."""
 
 import asyncio
+import dataclasses
+import json
 import os
 import signal
 import sqlite3
@@ -145,6 +147,46 @@ async def test_two_engines_never_run_the_same_queue(home: Path) -> None:
         async with Engine(settings(home)) as second:
             snapshot = await until(second, lambda s: any(event.source == "queue" for event in s.log.events))
             assert snapshot.jobs == ()
+
+
+async def test_a_job_whose_video_was_whole_when_its_engine_ended_is_finished_and_not_made_twice(home: Path) -> None:
+    video = home / "clip.mp4"
+    video.touch()
+    asked = request(output=str(video))
+    content = {"job": "1", "request": {"prompt": asked.prompt, "seed": asked.seed}}
+    video.with_suffix(".json").write_text(json.dumps(content))
+    keep(home, dataclasses.replace(running(1, output=str(video)), started_at=1.0, target=str(video)))
+    for _ in range(2):
+        async with Engine(settings(home)) as engine:
+            snapshot = await until(engine, lambda s: s.jobs)
+            assert job(snapshot, "1").state is JobState.FINISHED
+            assert job(snapshot, "1").output == str(video)
+            assert deployment(snapshot).state is LoadState.UNLOADED
+    assert rows(home) == [(1, "finished")]
+
+
+def test_what_a_full_disk_kept_from_being_written_is_written_later(home: Path) -> None:
+    with ThreadPoolExecutor(1) as writing:
+        store = QueueStore(queue_file(home / "history.sqlite3"), writing)
+        store.keep(waiting(1)).result()
+        assert store._database is not None
+        (pages,) = store._database.execute("PRAGMA page_count").fetchone()
+        store._database.execute(f"PRAGMA max_page_count = {pages}")  # what SQLite says then is what it says of a disk
+        for number in (2, 3):
+            store.keep(waiting(number, prompt="word " * 2000)).result()
+        assert store.problem is not None
+        assert "job 2, 3 wait to be kept (database or disk is full)" in store.problem
+        store._database.execute("PRAGMA max_page_count = 1000")
+        store.forget("1")
+        store.keep(waiting(4)).result()
+        assert store.problem is None
+        assert [number for number, _ in rows(home)] == [2, 3, 4]
+        store._database.execute("PRAGMA query_only = ON")
+        store.keep(running(2)).result()
+        assert rows(home)[0] == (2, "queued")
+        store._database.execute("PRAGMA query_only = OFF")
+        store.close()
+    assert rows(home)[0] == (2, "running"), "at the latest at the end"
 
 
 def test_a_row_that_cannot_be_read_is_left_out_and_told(home: Path) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wan_tui.core.paths import CONFIG_VARIABLE, SOCKET_VARIABLE
+from wan_tui.core.paths import CONFIG_VARIABLE, FAULT_VARIABLE, SOCKET_VARIABLE
 
 PREFIX = "WANTUI_"
 
@@ -34,6 +34,7 @@ def known_variables(sections: Mapping[str, Iterable[str]]) -> list[str]:
     return [
         CONFIG_VARIABLE,
         SOCKET_VARIABLE,
+        FAULT_VARIABLE,
         *(variable_name(section, key) for section, keys in sections.items() for key in keys),
     ]
 

@@ -59,6 +59,8 @@ class Deployment:
 
     ``pinned``: an operator or the configuration wants it loaded, so it is neither unloaded when idle nor evicted.
     ``unreleased_bytes``: device memory that the driver still books for the last worker, None before there was one.
+    ``memory_cap_bytes`` is what an out-of-memory left to plan with, ``judged_cap_bytes`` the one that ``compatibility``
+    knows of; ``stepped_down_for`` are jobs (or the load) that had their second try.
     ``settled`` is set while it is neither loading nor unloading. ``timed_out``: the running job was told to stop.
     """
 
@@ -76,7 +78,10 @@ class Deployment:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     kill_reason: str | None = None
     memory_cap_bytes: int | None = None
+    cap_before_bytes: int | None = None
+    judged_cap_bytes: int | None = None
     replan: bool = False
+    stepped_down_for: set[str] = field(default_factory=set)
     unreleased_bytes: int | None = None
     failure: str | None = None
     load_stage: str | None = None

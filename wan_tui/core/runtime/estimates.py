@@ -143,6 +143,22 @@ class Estimator:
             request=request,
         )
 
+    def ran_out(self, deployment: Deployment, request: GenerationRequest, phase: Phase, needed_bytes: int) -> None:
+        """Keep what a run that ran out of memory in ``phase`` needed there at least, if that is more than was expected.
+
+        If it is not, less was free than planned with, and the model is not to blame.
+        """
+        plan = deployment.plan
+        if plan is None or plan.gpu_uuid is None:
+            return
+        figures = tuple(
+            figure
+            for figure in self._memory_figures(deployment, plan, request, {phase: needed_bytes})
+            if figure.expected is None or figure.observed > figure.expected
+        )
+        if figures:
+            self._record(Kind.RUN, deployment, plan, first=False, estimate=None, figures=figures, request=request)
+
     def _record(
         self,
         kind: Kind,

@@ -9,7 +9,7 @@ from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator, without
 from wan_tui.core.runtime.jobs import JobQueue
-from wan_tui.core.runtime.ladder import step_down
+from wan_tui.core.runtime.ladder import LOADING, step_down
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.observing import LoadStages, PhasePeaks
 from wan_tui.core.runtime.progress import after_phase, after_step
@@ -95,6 +95,7 @@ class WorkerEvents:
         beside = f", estimated {estimate.total_seconds.expected:.1f} s" if estimate else ""
         deployment.last_load_seconds = seconds
         deployment.enter(LoadState.LOADED)
+        deployment.stepped_down_for.discard(LOADING)
         self._estimator.measured(deployment, event.rate)
         self._log(
             "info", deployment.name, f"loaded in {seconds:.1f} s (the model itself in {event.seconds:.1f} s{beside})"
@@ -115,11 +116,14 @@ class WorkerEvents:
             case protocol.JobFailed():
                 if event.reason is JobFailureReason.OUT_OF_MEMORY:
                     deployment.tallies.out_of_memory[event.phase] += 1
+                    if event.needed_bytes is not None:
+                        self._estimator.ran_out(deployment, job.request, event.phase, event.needed_bytes)
                     if (notice := step_down(deployment, event)) is not None:
                         deployment.running_job = None
                         self._queue.requeue(job_id, notice)
                         self._log("warning", deployment.name, f"job {job_id}: {notice}")
                         return
+                    deployment.vitals.ran_out()
                 self._failed(deployment, job_id, event.reason, event.message)
             case protocol.JobCancelled() if deployment.timed_out:
                 self._timed_out(deployment, job_id)

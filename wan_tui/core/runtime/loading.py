@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample
-from wan_tui.core.runtime import protocol
+from wan_tui.core.runtime import leftovers, protocol
 from wan_tui.core.runtime.deployment import Deployment, Launcher
 from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
+from wan_tui.core.runtime.ladder import has_smaller_plan, step_down_load
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.room import RELEASE_PATIENCE_SECONDS, Gates, held_bytes, makes_way, sampled_after
+from wan_tui.core.runtime.state import Job
 from wan_tui.core.units import format_bytes
 from wan_tui.core.words import JobFailureReason, LoadFailureReason, LoadState, RestartReason, UnloadCause, Verdict
 
@@ -168,6 +170,7 @@ class Loader:
         if pid is not None and deployment.plan is not None and deployment.plan.gpu_uuid is not None:
             self._spawn(self._see_memory_back(deployment, deployment.plan.gpu_uuid, pid))
         if deployment.running_job is not None:
+            self._spawn(self._clear(deployment, self._queue.get(deployment.running_job), pid))
             self._events.job_lost(deployment, ended, unloading=state is LoadState.UNLOADING)
         if state is LoadState.UNLOADING:
             cause = deployment.unload_cause or UnloadCause.OPERATOR
@@ -175,8 +178,9 @@ class Loader:
             deployment.enter(LoadState.UNLOADED)
             self._log("info", deployment.name, "unloaded: the worker process is gone")
             again = cause not in (UnloadCause.SHUTDOWN, UnloadCause.RECONFIGURED)
-            if again and self._queue.queued(deployment.name):
-                self.begin_load(deployment)  # submitted while it was unloading
+            wanted = self._queue.queued(deployment.name) or (cause is UnloadCause.FAILED and deployment.pinned)
+            if again and wanted:
+                self.begin_load(deployment)  # submitted while it was unloading, or unloaded to be planned anew
         elif state is LoadState.LOADING:
             if deployment.load_failure is None:
                 deployment.load_failure = (LoadFailureReason.WORKER_DIED, ended.description)
@@ -194,10 +198,55 @@ class Loader:
         deployment.enter(LoadState.FAILED, message)
         deployment.vitals.failed(RestartReason.LOAD_FAILED)
         self._log("error", deployment.name, f"load failed ({reason}): {message}")
+        if reason is LoadFailureReason.OUT_OF_MEMORY and (notice := step_down_load(deployment)) is not None:
+            self._log("warning", deployment.name, notice)
+        elif reason is not LoadFailureReason.WORKER_DIED:  # what ends a process may not come again: its jobs wait
+            self.fail_queued(deployment, message)
+        self._changed()
+
+    def fail_queued(self, deployment: Deployment, message: str) -> None:
+        """Nothing will run the jobs that wait: say so to each."""
         for job in self._queue.queued(deployment.name):
             self._queue.fail(job.id, JobFailureReason.LOAD_FAILED, message)
             deployment.tallies.jobs_failed[JobFailureReason.LOAD_FAILED] += 1
         self._changed()
+
+    def step_down(self, deployment: Deployment) -> None:
+        """After an out-of-memory: load the smaller plan that was found, or give the job up."""
+        deployment.replan = False
+        first = self._queue.queued(deployment.name)[:1]
+        found = deployment.compatibility
+        if has_smaller_plan(deployment) and found.plan is not None and found.memory is not None:
+            deployment.tallies.worker_restarts[RestartReason.OUT_OF_MEMORY] += 1
+            text = f"now with {found.plan.options}, estimated peak {format_bytes(found.memory.peak_bytes)}"
+            self._log("warning", deployment.name, text)
+            for job in first:
+                self._queue.update(job.id, notices=(*job.notices, text))
+            if deployment.state is LoadState.FAILED:  # it ran out while loading
+                self.begin_load(deployment)
+            else:
+                self.begin_unload(deployment, UnloadCause.FAILED)  # its queue has it loaded again
+            return
+        deployment.memory_cap_bytes = deployment.cap_before_bytes
+        text = "out of memory, and no smaller plan runs here"
+        if deployment.state is LoadState.FAILED:
+            self.fail_queued(deployment, text)
+            return
+        for job in first:
+            self._queue.fail(job.id, JobFailureReason.OUT_OF_MEMORY, text)
+            deployment.tallies.jobs_failed[JobFailureReason.OUT_OF_MEMORY] += 1
+            self._log("error", deployment.name, f"job {job.id} failed: {text}")
+        deployment.vitals.ran_out()
+        self._next_job(deployment)
+
+    async def _clear(self, deployment: Deployment, job: Job, pid: int | None) -> None:
+        """Nothing that is not whole stays beside the videos."""
+        found = await asyncio.to_thread(leftovers.clear, job, pid)
+        if found.removed:
+            names = ", ".join(file.name for file in found.removed)
+            self._log("info", deployment.name, f"job {job.id}: removed what was not finished: {names}")
+        if found.video is not None:
+            self._log("warning", deployment.name, f"job {job.id}: its video was whole already: {found.video}")
 
     async def _see_memory_back(self, deployment: Deployment, gpu_uuid: str, pid: int) -> None:
         """After a worker is gone the driver should give its memory back; what it keeps is told."""
@@ -221,7 +270,9 @@ class Loader:
 def hear(deployment: Deployment, event: protocol.Event) -> None:
     """A sign of life."""
     now = deployment.vitals.heard_at = time.monotonic()
-    if not isinstance(event, protocol.Memory | protocol.Log):
+    if isinstance(event, protocol.Memory):
+        deployment.vitals.measured(event, idle=deployment.running_job is None)
+    elif not isinstance(event, protocol.Log):
         deployment.vitals.progress_at = now
     if deployment.running_job is not None or isinstance(event, protocol.Loaded):
         deployment.vitals.idle_since = now

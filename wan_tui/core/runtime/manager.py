@@ -20,9 +20,9 @@ from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.judging import Judge
-from wan_tui.core.runtime.ladder import has_smaller_plan
+from wan_tui.core.runtime.ladder import is_planned_anew
 from wan_tui.core.runtime.loading import Loader, Log
-from wan_tui.core.runtime.queue_store import QueueStore
+from wan_tui.core.runtime.queue_store import QueueStore, kept_queue
 from wan_tui.core.runtime.reloading import Changes, changes
 from wan_tui.core.runtime.restoring import restore
 from wan_tui.core.runtime.running import Runner
@@ -34,10 +34,8 @@ from wan_tui.core.runtime.validator import validate
 from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.request import check_output, normalise
 from wan_tui.core.words import (
-    JobFailureReason,
     JobState,
     LoadState,
-    RestartReason,
     UnloadCause,
     Verdict,
 )
@@ -112,10 +110,11 @@ class Manager:
         self._changed()
 
     async def _assess(self, deployment: Deployment, host: HostSample) -> None:
-        others, wanted = list(self._deployments.values()), deployment.settings
+        others, wanted, cap = list(self._deployments.values()), deployment.settings, deployment.memory_cap_bytes
         answer = await asyncio.to_thread(self._judge.compatibility, deployment, self._loader.hardware, host, others)
         if deployment.settings is wanted:  # else it was configured anew meanwhile, and is judged again
             deployment.compatibility = self._judge.as_observed(deployment, answer)
+            deployment.judged_cap_bytes = cap
             checkpoint = self._loader.checkpoints.get(deployment.name)
             deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
 
@@ -145,9 +144,9 @@ class Manager:
                 deployment.pinned = True
                 self._loader.begin_load(deployment)
 
-    def resume(self, jobs: Sequence[Job]) -> None:
-        """Take up the jobs of an earlier engine; deployments that have some are loaded."""
-        restore(self.queue, jobs, self._deployments.values(), self._log)
+    def resume(self, jobs: Sequence[Job], whole: Mapping[str, Path]) -> None:
+        """Take up the jobs of an earlier engine (``restore``); deployments that have some are loaded."""
+        restore(self.queue, jobs, self._deployments.values(), self._log, whole)
         for deployment in self._deployments.values():
             for job in self.queue.queued(deployment.name):
                 self.queue.update(job.id, estimate=self._estimator.estimate(deployment, job.request))
@@ -169,6 +168,7 @@ class Manager:
         # An operator's word closes the breaker and lifts what an out-of-memory had lowered.
         deployment.vitals.restarts.clear()
         deployment.memory_cap_bytes = None
+        deployment.stepped_down_for.clear()
         self._loader.begin_load(deployment)
 
     async def unload(self, name: str) -> None:
@@ -395,8 +395,10 @@ class Manager:
         """Act on what is silent, stuck, idle or broken; part of every poll."""
         policy, now = self._settings.supervision, time.monotonic()
         for deployment in self._deployments.values():
+            if is_planned_anew(deployment):
+                self._loader.step_down(deployment)
             if deployment.replan:
-                self._step_down(deployment)
+                continue
             waiting = bool(self.queue.queued(deployment.name))
             decision = decide(deployment, deployment.vitals, policy, waiting=waiting, now=now)
             if decision is None:
@@ -413,23 +415,9 @@ class Manager:
                     self._loader.begin_load(deployment)
                 case Step.KILL:
                     self._loader.kill(deployment, decision.text)
-
-    def _step_down(self, deployment: Deployment) -> None:
-        """After an out-of-memory: load the smaller plan that was found, or give the job up."""
-        deployment.replan = False
-        if has_smaller_plan(deployment):
-            deployment.tallies.worker_restarts[RestartReason.OUT_OF_MEMORY] += 1
-            self._loader.begin_unload(deployment, UnloadCause.FAILED)  # its queue has it loaded again
-            return
-        for job in self.queue.queued(deployment.name)[:1]:
-            text = "out of memory, and no smaller plan runs here"
-            self.queue.fail(job.id, JobFailureReason.OUT_OF_MEMORY, text)
-            deployment.tallies.jobs_failed[JobFailureReason.OUT_OF_MEMORY] += 1
-            self._log("error", deployment.name, f"job {job.id} failed: {text}")
-        deployment.memory_cap_bytes = None
-        self._runner.start_next(deployment)
-
-
-def kept_queue(limit: int, store: QueueStore) -> JobQueue:
-    """A queue whose every change goes to ``store``."""
-    return JobQueue(limit, changed=store.keep, forgotten=store.forget, last_number=store.highest_number())
+                case Step.REPLACE:
+                    deployment.tallies.worker_restarts[decision.reason] += 1
+                    self._log("warning", deployment.name, f"{decision.text}: replacing it")
+                    self._loader.begin_unload(deployment, UnloadCause.FAILED)
+                case Step.GIVE_UP:
+                    self._loader.fail_queued(deployment, decision.text)

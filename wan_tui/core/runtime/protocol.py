@@ -190,10 +190,13 @@ class JobFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed:
+    """``needed_bytes``: after an out-of-memory on a GPU, what torch held and wanted more; None when it did not say."""
+
     job: str
     phase: Phase
     reason: JobFailureReason
     message: str
+    needed_bytes: int | None = None
     type: Literal["failed"] = "failed"
 
 

@@ -7,12 +7,12 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.state import Job
 
 SCHEMA_VERSION = 1
@@ -29,7 +29,8 @@ class QueueStore:
     """Jobs by their number in a file of their own. A corrupt file is set aside, never overwritten and never fatal.
 
     Only the first engine on a host keeps the queue; another finds it locked and keeps nothing. ``problem`` says what
-    was wrong, or None. Writing is done on ``writing``, the one thread that also writes the history.
+    was wrong, or None. Writing is done on ``writing``, the one thread that also writes the history. What could not be
+    written (a full disk) is written with the next change, and at the end.
     """
 
     def __init__(self, path: Path, writing: Executor) -> None:
@@ -37,6 +38,8 @@ class QueueStore:
         self._writing = writing
         self._database: sqlite3.Connection | None = None
         self._lock: int | None = None
+        self._owed: dict[int, tuple[int, str, str] | None] = {}  # by number; None: to be removed
+        self._unpaid: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -82,16 +85,16 @@ class QueueStore:
     def keep(self, job: Job) -> Future[None]:
         """Write ``job`` in the place of its older self. The future is done when it would survive; it never fails."""
         text = json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)))
-        row = (int(job.id), job.state.value, text)
-        return self._write(lambda database: database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", row))
+        return self._write(int(job.id), (int(job.id), job.state.value, text))
 
     def forget(self, job_id: str) -> None:
         """Remove a job that ended long ago."""
-        self._write(lambda database: database.execute("DELETE FROM jobs WHERE number = ?", (int(job_id),)))
+        self._write(int(job_id), None)
 
     def close(self) -> None:
         """Let go of the file; whatever was to be written has been, once ``writing`` is shut down."""
         if self._database is not None:
+            self._pay(self._database)
             self._database.close()
             self._database = None
         if self._lock is not None:
@@ -107,18 +110,35 @@ class QueueStore:
             self.problem = f"queue: cannot be read ({error})"
             return []
 
-    def _write(self, change: Callable[[sqlite3.Connection], object]) -> Future[None]:
+    def _write(self, number: int, row: tuple[int, str, str] | None) -> Future[None]:
         database = self._database
 
         def write() -> None:
-            if database is None:
-                return
-            try:
-                change(database)
-            except sqlite3.Error as error:
-                self.problem = f"queue: a change was not kept ({error})"
+            if database is not None:
+                self._owed[number] = row
+                self._pay(database)
 
         return self._writing.submit(write)
+
+    def _pay(self, database: sqlite3.Connection) -> None:
+        try:
+            for number, row in list(self._owed.items()):
+                if row is None:
+                    database.execute("DELETE FROM jobs WHERE number = ?", (number,))
+                else:
+                    database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", row)
+                del self._owed[number]
+        except sqlite3.Error as error:
+            told = ", ".join(map(str, self._owed))
+            self.problem = self._unpaid = f"queue: changes of job {told} wait to be kept ({error})"
+        else:
+            if self.problem == self._unpaid:
+                self.problem = None
+
+
+def kept_queue(limit: int, store: QueueStore) -> JobQueue:
+    """A queue whose every change goes to ``store``."""
+    return JobQueue(limit, changed=store.keep, forgotten=store.forget, last_number=store.highest_number())
 
 
 def _connect(path: Path) -> sqlite3.Connection:

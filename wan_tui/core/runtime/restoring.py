@@ -1,6 +1,7 @@
 """What becomes of the jobs that an earlier engine left behind. Pure of any disk."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.jobs import JobQueue
@@ -12,13 +13,25 @@ from wan_tui.core.words import JobFailureReason, JobState
 MOST_INTERRUPTIONS = 3
 
 
-def restore(queue: JobQueue, jobs: Iterable[Job], deployments: Collection[Deployment], log: Log) -> None:
-    """Put ``jobs`` back: what waited waits again, what ran is interrupted, and queued again if its policy says so."""
+def restore(
+    queue: JobQueue,
+    jobs: Iterable[Job],
+    deployments: Collection[Deployment],
+    log: Log,
+    whole: Mapping[str, Path] | None = None,
+) -> None:
+    """Put ``jobs`` back: what waited waits again, what ran is interrupted, and queued again if its policy says so.
+
+    ``whole``: videos, by job, that were done although the engine did not live to hear of it.
+    """
     kept = list(jobs)
     queue.take_back(kept)
     known = {deployment.name: deployment for deployment in deployments}
     for job in kept:
         deployment = known.get(job.request.deployment)
+        if job.state is JobState.RUNNING and whole and job.id in whole:
+            job = queue.finish(job.id, output=str(whole[job.id]))
+            log("info", job.request.deployment, f"job {job.id} had finished when its engine ended: {whole[job.id]}")
         if job.state is JobState.RUNNING:
             job = queue.interrupt(job.id)
         if job.state is JobState.INTERRUPTED and job.request.requeue:

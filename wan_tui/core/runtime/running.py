@@ -40,11 +40,9 @@ class Runner:
 
     def start_next(self, deployment: Deployment) -> None:
         """Send the next job to the worker if it is free and there is one; nothing while ``paused``."""
-        if self.paused:
+        if self.paused or deployment.replan or deployment.vitals.ran_out_at is not None:
             return
         queued = self._queue.queued(deployment.name)
-        if deployment.replan:
-            return
         if deployment.state is not LoadState.LOADED or deployment.running_job or not queued or not deployment.worker:
             return
         job, now = queued[0], time.time()
@@ -52,13 +50,14 @@ class Runner:
         deployment.tallies.queue_seconds.observe(now - job.submitted_at)
         estimate = self._estimator.estimate(deployment, job.request) or job.estimate
         end = now + estimate.total_seconds.expected if estimate else None
+        target = job.request.output or str(self._outputs / self._name(deployment, job))
         job = self._queue.update(
-            job.id, state=JobState.RUNNING, started_at=now, estimate=estimate, estimated_end_at=end
+            job.id, state=JobState.RUNNING, started_at=now, estimate=estimate, estimated_end_at=end, target=target
         )
         command = protocol.Generate(
             job=job.id,
             request=job.request,
-            output=job.request.output or str(self._outputs / self._name(deployment, job)),
+            output=target,
             numbered=job.request.output is None,
             estimate=estimate,
         )

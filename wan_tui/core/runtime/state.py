@@ -28,7 +28,8 @@ class Job:
 
     ``observed_seconds`` and ``stages`` leave out loading and waiting, so they compare with ``estimate``.
     ``retried`` counts failures after which it was queued again, ``interruptions`` engines that ended under it;
-    ``begun`` says that it ran before it was queued again, for whatever reason.
+    ``begun`` says that it ran before it was queued again, for whatever reason. ``target`` is where its last run was to
+    put the video, which may have got a number behind its name; ``output`` is where a finished one is.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Job:
     retried: int = 0
     interruptions: int = 0
     begun: bool = False
+    target: str | None = None
 
     @property
     def turn(self) -> tuple[bool, int]:
