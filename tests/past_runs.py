@@ -64,10 +64,15 @@ def past_load(number: int, seconds: float = 41.0) -> PastRun:
     return past_run(number, uid=f"load-{number}", kind="load", clip=None, request=None, figures=figures, runs=3)
 
 
+def _estimated(number: int) -> float:
+    """Estimates of one shape move a little while they are calibrated."""
+    return _SHAPES[number % len(_SHAPES)][4] * (1 + 0.15 * math.sin(number * number))
+
+
 def a_week() -> list[PastRun]:
     """Runs of four shapes, newest first, with a load every tenth, one far off and one that was never estimated."""
     runs = [
-        past_load(number) if number % 10 == 9 else past_run(number, estimated=_SHAPES[number % len(_SHAPES)][4])
+        past_load(number) if number % 10 == 9 else past_run(number, estimated=_estimated(number))
         for number in range(60)
     ]
     runs[5] = past_run(5, estimated=118.0, observed=230.0)

@@ -1,41 +1,87 @@
 """The pictures of the README, drawn from the fixed snapshots of the tests.
 
-``python -m tests.ui.picture FOLDER`` writes overview.svg and generate.svg.
+``python -m tests.ui.picture FOLDER`` writes overview.svg, generate.svg and jobs.svg. Half blocks make a large SVG, so
+the README has the form as a PNG: ``rsvg-convert -w 1280 generate.svg -o generate.png``.
 """
 
 import asyncio
+import base64
+import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from textual.widgets import TextArea
+
 from tests import snapshots
+from tests.past_runs import a_week
 from tests.snapshot_parts import AT
+from tests.ui.assessments import fits
 from tests.ui.fake_client import FakeClient
+from wan_tui.core.runtime.state import Preview
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui.app import WanTuiApp
 
-SIZE = (100, 30)
 
-
-async def draw(snapshot: Snapshot, keys: tuple[str, ...]) -> str:
+async def draw(
+    snapshot: Snapshot, keys: tuple[str, ...], size: tuple[int, int] = (100, 30), prompt: str | None = None
+) -> str:
     """The screen after ``keys`` as SVG."""
     client = FakeClient(snapshot)
+    client.answer, client.runs = fits, a_week()
     app = WanTuiApp(lambda: client, clock=lambda: AT + 0.4, ascii_only=False)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=size) as pilot:
         await pilot.pause()
         await pilot.press(*keys)
-        await pilot.pause()
-        return app.export_screenshot(title="wan-tui")
+        if prompt is not None:
+            field = app.screen.query_one("#prompt", TextArea)
+            field.text = prompt
+            field.move_cursor(field.document.end)
+        await pilot.pause(0.5)
+        picture = app.export_screenshot(title="wan-tui")
+    # Converters drop the blanks at the ends of a piece of text otherwise.
+    return picture.replace("<text ", '<text xml:space="preserve" ')
+
+
+def lighthouse(width: int = 64, height: int = 40) -> Preview:
+    """Something to look at: evening sky, sea, a tower with its beam."""
+    rgb = bytearray()
+    for y in range(height):
+        for x in range(width):
+            down = y / height
+            if down > 0.72:
+                wave = 18 * math.sin(x * 0.7 + y * 2.1) + 10 * math.sin(x * 0.23 - y)
+                colour = (24 + wave / 3, 62 + wave, 92 + wave)
+            else:
+                colour = (70 + 170 * down, 60 + 70 * down, 110 - 30 * down)
+                beam = abs(y - height * 0.24 - (x - width * 0.68) * -0.12)
+                if x < width * 0.68 and beam < 1 + (width * 0.68 - x) / 14:
+                    colour = (250 - 60 * (1 - x / width), 226, 150)
+            if abs(x - width * 0.68) < 2 + 2 * down and 0.2 < down < 0.78:
+                colour = (210, 60, 56) if int(down * 12) % 2 else (236, 232, 226)
+            rgb += bytes(int(min(max(channel, 0), 255)) for channel in colour)
+    return Preview(width, height, base64.b64encode(bytes(rgb)).decode("ascii"))
+
+
+def generating() -> Snapshot:
+    """The job of ``eight_gpus_one_lost`` with a picture of what it makes."""
+    snapshot = snapshots.eight_gpus_one_lost()
+    jobs = tuple(replace(job, preview=lighthouse()) if job.preview is not None else job for job in snapshot.jobs)
+    return replace(snapshot, jobs=jobs)
 
 
 def main(folder: Path) -> None:
     os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TZ="UTC")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, snapshot, keys in (
-        ("overview", snapshots.eight_gpus_one_lost(), ()),
-        ("generate", snapshots.pocket_running(), ("5",)),
-    ):
-        (folder / f"{name}.svg").write_text(asyncio.run(draw(snapshot, keys)))
+    prompt = "a lighthouse in a storm, waves break on the rocks, evening light, slow tracking shot"
+    pictures = {
+        "overview": draw(snapshots.eight_gpus_one_lost(), ()),
+        "generate": draw(generating(), ("5",), (140, 40), prompt),
+        "jobs": draw(generating(), ("6",), (140, 40)),
+    }
+    for name, picture in pictures.items():
+        (folder / f"{name}.svg").write_text(asyncio.run(picture))
 
 
 if __name__ == "__main__":

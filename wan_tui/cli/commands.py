@@ -12,6 +12,7 @@ from wan_tui.cli.attach import Where
 from wan_tui.cli.calibration import calibration_app
 from wan_tui.cli.config import config_app
 from wan_tui.cli.generate_options import generate
+from wan_tui.cli.jobs import jobs_app
 
 app = typer.Typer(
     name="wan-tui",
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(calibration_app, name="calibration")
 app.add_typer(agent_app, name="agent")
+app.add_typer(jobs_app, name="jobs")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from wan_tui.core.runtime.state import by_turn
 from wan_tui.core.units import MISSING, format_basis, format_change, format_ratio, format_seconds
 from wan_tui.core.words import STAGES, JobState, LoadState
 from wan_tui.ui import glyphs
@@ -68,10 +69,7 @@ def job_name(job_id: str) -> str:
 
 def in_order(snapshot: Snapshot) -> list[Job]:
     """The running jobs, then the queue as it will run, then what ended, newest first."""
-    running = [job for job in snapshot.jobs if job.state is JobState.RUNNING]
-    queued = sorted((job for job in snapshot.jobs if job.state is JobState.QUEUED), key=lambda job: job.turn)
-    ended = [job for job in snapshot.jobs if job.state.ended]
-    return running + queued + sorted(ended, key=lambda job: job.ended_at or job.submitted_at, reverse=True)
+    return by_turn(snapshot.jobs)
 
 
 def job_to_watch(snapshot: Snapshot) -> Job | None:
@@ -229,6 +227,7 @@ def job_list(snapshot: Snapshot, view: View) -> Frame:
         Column("DEPLOYMENT", min(max(*(len(job.request.deployment) for job in jobs), 10), 16), 3),
         Column("SHAPE", max(*(len(shape(job)) for job in jobs), 5), 2),
         Column("STATE", max(*(line_width(job_state(job)) for job in jobs), 11)),
+        Column("PRIO", 4, 3 if any(job.request.priority for job in jobs) else 7, right=True),
         Column("EST.", 8, 4, right=True),
         Column("TOOK", 8, right=True),
         Column("ERROR", 8, 5, right=True),
@@ -257,6 +256,7 @@ def _job_cells(snapshot: Snapshot, job: Job) -> tuple[Cell, ...]:
         text(job.request.deployment),
         text(shape(job), Role.DIM),
         job_state(job),
+        text(str(job.request.priority), Role.TEXT if job.request.priority else Role.DIM),
         text(format_seconds(estimate), Role.DIM),
         text(format_seconds(seconds)),
         text(format_change(job.observed_seconds, estimate) if job.state is JobState.FINISHED else MISSING, Role.DIM),

@@ -1,5 +1,6 @@
 """Deployments and jobs as everyone outside the runtime sees them: frozen, complete, serialisable."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest, StageSeconds, TimeEstimate
@@ -59,6 +60,15 @@ class Job:
     def turn(self) -> tuple[bool, int]:
         """Sorts waiting jobs: those that had begun before, then by priority; equals stay as they came."""
         return (not self.begun, -self.request.priority)
+
+
+def by_turn(jobs: Iterable[Job]) -> list[Job]:
+    """What runs, then what waits in the order in which it will run, then what ended, the newest first."""
+    known = list(jobs)
+    running = [job for job in known if job.state is JobState.RUNNING]
+    queued = sorted((job for job in known if job.state is JobState.QUEUED), key=lambda job: job.turn)
+    ended = [job for job in known if job.state.ended]
+    return running + queued + sorted(ended, key=lambda job: job.ended_at or job.submitted_at, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
