@@ -16,6 +16,7 @@ from tests.ui.fake_client import FakeClient
 from wan_tui import ui
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui.app import WanTuiApp
+from wan_tui.ui.options import UiOptions
 from wan_tui.ui.widgets.rows import LiveRows
 
 
@@ -97,10 +98,16 @@ def drive() -> Drive:
         ascii_only: bool = False,
         retry_seconds: float = 60.0,
         client: FakeClient | None = None,
+        options: UiOptions | None = None,
     ) -> AsyncIterator[Driver]:
         client, clock = client or FakeClient(snapshot), FakeClock()
         app = RecordingApp(
-            lambda: client, embedded=embedded, clock=clock, ascii_only=ascii_only, retry_seconds=retry_seconds
+            lambda: client,
+            embedded=embedded,
+            clock=clock,
+            ascii_only=ascii_only,
+            retry_seconds=retry_seconds,
+            options=options or UiOptions(refresh_seconds=0),
         )
         async with app.run_test(size=size) as pilot:
             it = Driver(app, client, clock, pilot)

@@ -12,8 +12,8 @@ from tests import snapshots
 from tests.ui.conftest import Drive
 from wan_tui.core.errors import UsageError
 from wan_tui.core.snapshot import Snapshot
-from wan_tui.ui import app as app_module
-from wan_tui.ui import glyphs
+from wan_tui.ui import glyphs, launch
+from wan_tui.ui.options import UiOptions
 from wan_tui.ui.theme import WAN_DARK
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*?(?:\b3[0-8]\b|\b4[0-8]\b|\b9[0-7]\b|\b10[0-7]\b)[0-9;]*m")
@@ -175,9 +175,9 @@ def test_no_screen_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the client is not made where no screen can be drawn")
 
     with pytest.raises(UsageError, match="needs a terminal"):
-        app_module.run(never, embedded=True)
+        launch.run(never, UiOptions(), embedded=True)
     for name in ("stdin", "stdout", "__stderr__"):
         monkeypatch.setattr(sys, name, Terminal())
     monkeypatch.setenv("TERM", "dumb")
     with pytest.raises(UsageError, match="TERM"):
-        app_module.run(never, embedded=True)
+        launch.run(never, UiOptions(), embedded=True)

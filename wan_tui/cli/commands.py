@@ -1,6 +1,7 @@
 """The commands and their options. Each body imports what it needs, so ``--help`` stays quick."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,21 @@ def screens(
         Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (default: wan-tui.toml).")
     ] = None,
     mouse: Annotated[bool, typer.Option("--mouse", help="Let the terminal UI use the mouse.")] = False,
+    theme: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Colours: dark, light, contrast, colour-blind or ansi.")
+    ] = None,
+    refresh: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="The least time between two pictures (default: 0.2).")
+    ] = None,
+    slow_link: Annotated[
+        bool, typer.Option("--slow-link", help="A picture every five seconds at most, and no previews.")
+    ] = False,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters alone.")] = False,
+    screen: Annotated[str | None, typer.Option(metavar="NAME", help="Open with this screen, such as gpus.")] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of the screen and leave.")
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="COLSxROWS", help="Size of the picture.")] = "160x48",
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Run the engine in this process: everything ends with it.")
     ] = False,
@@ -91,8 +107,21 @@ def screens(
     if context.invoked_subcommand is not None:
         return None
     from wan_tui.cli.screens import open_screens
+    from wan_tui.ui.options import UiOptions, checked
 
-    return open_screens(config, mouse=mouse, where=where)
+    def change(options: UiOptions) -> UiOptions:
+        seconds = options.refresh_seconds if refresh is None else checked(refresh, "--refresh")
+        return replace(
+            options,
+            theme=theme or options.theme,
+            refresh_seconds=seconds,
+            slow_link=slow_link or options.slow_link,
+            mouse=mouse or options.mouse,
+            screen=screen,
+            ascii_only=True if ascii_only else None,
+        )
+
+    return open_screens(config, where=where, change=change, picture=screenshot, size=size)
 
 
 @app.command()

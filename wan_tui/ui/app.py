@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-import sys
+import signal
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,11 +18,13 @@ from wan_tui.core.errors import UsageError, unknown_name
 from wan_tui.ui.command_line import CommandLine
 from wan_tui.ui.feed import ClientSource, Feed, FeedLost, SnapshotArrived
 from wan_tui.ui.glyphs import locale_is_utf8
-from wan_tui.ui.memory import Memory
+from wan_tui.ui.memory import Memory, recall
+from wan_tui.ui.options import UiOptions
 from wan_tui.ui.screens.base import BaseScreen, OpenItem
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.registry import HOME, TABS
 from wan_tui.ui.session import Session, Trouble
+from wan_tui.ui.terminal import terminal_is_gone
 from wan_tui.ui.theme import THEMES
 
 if TYPE_CHECKING:
@@ -74,19 +79,20 @@ class WanTuiApp(App[None]):
         clock: Callable[[], float] = time.time,
         ascii_only: bool | None = None,
         retry_seconds: float = 1.0,
-        memory: Memory | None = None,
+        options: UiOptions | None = None,
     ) -> None:
         no_color = "NO_COLOR" in os.environ
         # With ansi_color set from the start, NO_COLOR removes colours instead of turning them grey.
         super().__init__(ansi_color=True if no_color else None)
-        memory = memory or Memory()
+        self.options = options or UiOptions()
+        memory = recall(self.options.state) if self.options.state else Memory()
         for theme in THEMES.values():
             self.register_theme(theme)
         self._own_colours_only = no_color or self.console.color_system not in ("256", "truecolor")
-        remembered = THEMES.get(memory.theme or "", THEMES["dark"])
-        self.theme = THEMES["ansi"].name if self._own_colours_only else remembered.name
+        wanted = THEMES.get(self.options.theme or memory.theme or "", THEMES["dark"])
+        self.theme = THEMES["ansi"].name if self._own_colours_only else wanted.name
         self.animation_level = "none"
-        self.feed = Feed(source, self.post_message, first_pause=retry_seconds)
+        self.feed = Feed(source, self.post_message, first_pause=retry_seconds, pause_seconds=self.options.pause_seconds)
         self.session = Session(
             embedded=embedded,
             clock=clock,
@@ -97,11 +103,17 @@ class WanTuiApp(App[None]):
             ascii_only=not locale_is_utf8() if ascii_only is None else ascii_only,
             commands=CommandLine(self),
             memory=memory,
+            options=self.options,
         )
         self.set_class(self.session.ascii_only, "-ascii")
         for tab in TABS:
             # Made (and imported) when it is wanted; the first at once.
             self.add_mode(tab.mode, partial(tab.make, self.session))
+        if self.options.keys:
+            from wan_tui.ui.keymap import check
+
+            check(self.options.keys, type(self))
+            self.set_keymap(self.options.keys)
 
     def _visible(self) -> BaseScreen | None:
         """The tab in view. None under a dialog: what is dimmed there would be sent whole with every change."""
@@ -118,11 +130,18 @@ class WanTuiApp(App[None]):
 
     # -- the feed
 
-    def on_ready(self) -> None:
+    async def on_ready(self) -> None:
+        first = self.options.screen or self.session.memory.screen or HOME
+        if first != HOME and first in [tab.mode for tab in TABS]:
+            await self.switch_mode(first)
         self.set_interval(1.0, self._tick)
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # only a main thread has signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
         self.call_after_refresh(self.feed.start)
 
     def _tick(self) -> None:
+        if not self.is_headless and not self.is_web and terminal_is_gone():
+            self._hang_up()
         self.session.forget_old_note()
         self._show_chrome()
 
@@ -193,6 +212,12 @@ class WanTuiApp(App[None]):
         """What was typed after ``:`` or chosen from the palette."""
         self.session.commands.run(line)
 
+    def choose_refresh(self, seconds: float, *, slow: bool) -> None:
+        """The least time between two pictures; ``slow`` also leaves previews out."""
+        self.options = self.session.options = replace(self.options, refresh_seconds=seconds, slow_link=slow)
+        self.feed.pause_seconds = self.options.pause_seconds
+        self.base_screen.redraw()
+
     def choose_theme(self, name: str) -> None:
         """Raises UsageError for a name that is none, or where the terminal has no such colours."""
         if name not in THEMES:
@@ -230,27 +255,12 @@ class WanTuiApp(App[None]):
 
     async def _stop_and_exit(self) -> None:
         """Stop while the screen can still say so: an engine takes a moment to end its workers."""
-        self.session.memory.screen = self.current_mode
-        self.session.memory.save()
+        memory = self.session.memory
+        memory.screen = self.current_mode if self.current_mode != "generate" else HOME  # where keys are text
+        memory.save()
         await self.feed.stop()
         self.exit()
 
-
-def terminal_problem() -> str | None:
-    """Why the screens cannot be drawn here, or None."""
-    # Textual draws on stderr, so a redirected stderr would be a program that seems to hang.
-    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.__stderr__)):
-        return "the terminal UI needs a terminal on stdin, stdout and stderr"
-    if os.environ.get("TERM", "") in ("", "dumb"):
-        return "the terminal UI needs a terminal that can move its cursor (TERM is unset or dumb)"
-    return None
-
-
-def run(client_factory: Callable[[], Any], *, embedded: bool, mouse: bool = False) -> int:
-    """Run until the operator quits; the exit status. Raises UsageError where no screen can be drawn."""
-    problem = terminal_problem()
-    if problem is not None:
-        raise UsageError(problem)
-    app = WanTuiApp(client_factory, embedded=embedded)
-    app.run(mouse=mouse)
-    return app.return_code or 0
+    def _hang_up(self) -> None:
+        """The line is gone: end the screens, and nothing else. An embedded engine ends with them."""
+        self.run_worker(self._stop_and_exit(), exit_on_error=False, exclusive=True, group="leaving")

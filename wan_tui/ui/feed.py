@@ -45,10 +45,22 @@ class FeedLost(Message):
 class Feed:
     """Opens the client, reads it for ever, and opens it again after a failure with growing pauses."""
 
-    def __init__(self, source: ClientSource, post: Callable[[Message], object], *, first_pause: float = 1.0) -> None:
+    def __init__(
+        self,
+        source: ClientSource,
+        post: Callable[[Message], object],
+        *,
+        first_pause: float = 1.0,
+        pause_seconds: float = 0.0,
+    ) -> None:
         self._source = source
         self._post = post
         self._first_pause = first_pause
+        self.pause_seconds = pause_seconds
+        """The least time between two snapshots that are posted; the newest always comes through."""
+        self._posted_at = 0.0
+        self._waiting: Snapshot | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._again = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.client: Client | None = None
@@ -61,6 +73,8 @@ class Feed:
 
     async def stop(self) -> None:
         """End the reading and close the client: an embedded engine stops its workers here, so this is awaited."""
+        if self._timer is not None:
+            self._timer.cancel()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -74,7 +88,7 @@ class Feed:
                     self.client = client
                     async for snapshot in client.snapshots():
                         pause = self._first_pause
-                        self._post(SnapshotArrived(snapshot))
+                        self._offer(snapshot)
                 reason = "the engine ended the stream"
             except WanTuiError as error:
                 reason = str(error)
@@ -85,6 +99,25 @@ class Feed:
             self._post(FeedLost(reason, pause))
             await self._rest(pause)
             pause = min(pause * 2, 15.0)
+
+    def _offer(self, snapshot: Snapshot) -> None:
+        """Post it now, or when the pause is over; then the newest that came meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._waiting = snapshot
+        if self._timer is not None:
+            return
+        wait = self._posted_at + self.pause_seconds - loop.time()
+        if wait <= 0:
+            self._post_waiting()
+        else:
+            self._timer = loop.call_later(wait, self._post_waiting)
+
+    def _post_waiting(self) -> None:
+        self._timer = None
+        if self._waiting is not None:
+            self._posted_at = asyncio.get_running_loop().time()
+            self._post(SnapshotArrived(self._waiting))
+            self._waiting = None
 
     async def _rest(self, seconds: float) -> None:
         self._again.clear()

@@ -4,15 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual.binding import Binding
+
 from wan_tui.ui.screens.base import BaseScreen, DetailScreen
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.help import Help, explained
-from wan_tui.ui.screens.registry import tab_of
+from wan_tui.ui.screens.registry import TABS, tab_of
 from wan_tui.ui.widgets.prompt_line import PromptLine
 from wan_tui.ui.widgets.rows import SelectableRows
 
 if TYPE_CHECKING:
     from textual.app import App
+
+
+def all_screens() -> list[type[BaseScreen]]:
+    """Every tab, and every page that Enter opens; imports them all."""
+    import importlib
+
+    found: list[type[BaseScreen]] = []
+    for tab in TABS:
+        module = importlib.import_module(f"wan_tui.ui.screens.{tab.module}")
+        found.append(getattr(module, tab.name))
+    pages = [kind for kind in _below(DetailScreen) if kind.__module__.startswith("wan_tui.ui.")]
+    order = [tab.mode for tab in TABS]
+    return sorted(
+        [*found, *(page for page in pages if getattr(page, "mode", None) in order)],
+        key=lambda screen: (order.index(screen.mode), issubclass(screen, DetailScreen), screen.__name__),
+    )
+
+
+def _below(kind: type[BaseScreen]) -> list[type[BaseScreen]]:
+    return [one for below in kind.__subclasses__() for one in (below, *_below(below))]
+
+
+def bindings_of(screen: type[BaseScreen]) -> list[Binding]:
+    """Of a screen and of its own widgets."""
+    kinds = [kind for kind in screen.__mro__ if issubclass(kind, BaseScreen) and kind not in (BaseScreen, DetailScreen)]
+    owners = [*(kind for kind in kinds if "BINDINGS" in vars(kind)), *screen.widgets_with_keys]
+    return [binding for owner in owners for binding in owner.BINDINGS if isinstance(binding, Binding)]
+
+
+def shared(app: type[App[None]]) -> list[Binding]:
+    """What works on every screen, lists included."""
+    owners = (BaseScreen, app, SelectableRows)
+    return [binding for owner in owners for binding in owner.BINDINGS if isinstance(binding, Binding)]
+
 
 Section = tuple[str, list[tuple[str, str]]]
 

@@ -11,6 +11,7 @@ from wan_tui.core.errors import WanTuiError
 from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.ui.format_jobs import in_order, job_name
 from wan_tui.ui.memory import Memory
+from wan_tui.ui.options import UiOptions
 from wan_tui.ui.text import Role
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Session:
         ascii_only: bool,
         commands: Commands,
         memory: Memory,
+        options: UiOptions,
     ) -> None:
         self.embedded = embedded
         self.clock = clock
@@ -74,6 +76,7 @@ class Session:
         self.ascii_only = ascii_only
         self.commands = commands
         self.memory = memory
+        self.options = options
         self.snapshot: Snapshot | None = None
         self.trouble: Trouble | None = None
         self.note: Note | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError, unknown_name
 from wan_tui.ui import job_verbs
+from wan_tui.ui.options import checked
 from wan_tui.ui.screens.registry import TABS
 from wan_tui.ui.theme import THEMES
 from wan_tui.ui.verb import Complete, Run, Verb
@@ -163,6 +164,22 @@ def _save(app: WanTuiApp, given: list[str]) -> None:
     screen.save(Path(given[0]) if given else None)
 
 
+def _refresh(app: WanTuiApp, given: list[str]) -> None:
+    try:
+        seconds = float(given[0].removesuffix("s"))
+    except ValueError:
+        raise UsageError(f"refresh {given[0]}: must be a number of seconds, such as 2") from None
+    app.choose_refresh(checked(seconds, "refresh"), slow=app.options.slow_link)
+    app.session.say(f"a picture every {seconds:g} s at most")
+
+
+def _slow(app: WanTuiApp, given: list[str]) -> None:
+    if given[0] not in ("on", "off"):
+        raise UsageError(f"slow {given[0]}: must be on or off")
+    app.choose_refresh(app.options.refresh_seconds, slow=given[0] == "on")
+    app.session.say("slow link: a picture every 5 s at most, no previews" if given[0] == "on" else "slow link: off")
+
+
 def _goto(mode: str) -> Run:
     return lambda app, given: app.action_show(mode)
 
@@ -187,6 +204,8 @@ VERBS: tuple[Verb, ...] = (
     *PLANNING,
     Verb("filter", "[WORD] …", "Show only rows with these words; none shows all", _filter),
     Verb("theme", "NAME", "Change the colours", _theme, _first(THEMES)),
+    Verb("refresh", "SECONDS", "The least time between two pictures", _refresh, _first(("0.2", "1", "2", "5"))),
+    Verb("slow", "ON", "For a slow link: fewer pictures, no previews (on, off)", _slow, _first(("on", "off"))),
     Verb("help", "", "The keys of this screen", lambda app, given: app.action_help()),
     Verb("retry", "", "Try to reach the engine now", lambda app, given: app.action_retry()),
     Verb("quit", "", "Leave; the agent and its jobs go on", lambda app, given: app.action_quit()),

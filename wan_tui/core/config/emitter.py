@@ -48,6 +48,14 @@ DEFAULT_FILE = """\
 # idle_exit_seconds = 600.0      # one that wan-tui started ends when it is idle for so long; 0 is never
 # drain_seconds = 30.0           # how long what runs may take to finish when the agent ends
 
+[ui]
+# theme = "dark"               # light, contrast, colour-blind, ansi (the terminal's own colours)
+# refresh_seconds = 0.2        # the least time between two pictures
+# slow_link = false            # a picture in five seconds, no previews
+# mouse = false
+# hosts = ["render-02", "wan@render-03"]  # what the fleet page offers, as ssh takes them
+# keys = { "job.cancel" = "ctrl+k" }      # other keys for actions, by the names in wan_tui/ui/KEYS.md
+
 # Without deployments there is one for each official model, and pocket. Yours replace them:
 #
 # [deployments.story]
@@ -75,7 +83,9 @@ def effective(settings: Settings, data: dict[str, Any], set_outside: tuple[Overr
     outside = {(override.section, override.key): override.variable for override in set_outside}
     everything = settings.model_dump(mode="json", exclude_none=True)
     deployments = everything.pop("deployments")
+    keys = everything["ui"].pop("keys")
     sections: list[tuple[tuple[str, ...], Any]] = [((name,), values) for name, values in everything.items()]
+    sections += [(("ui", "keys"), keys)] if keys else []
     for name, values in deployments.items():
         defaults = values.pop("defaults")
         sections.append((("deployments", name), values))

@@ -210,6 +210,20 @@ class AgentSettings(_Section):
     drain_seconds: float = Field(default=30, ge=0, le=86_400)
 
 
+class UiSettings(_Section):
+    """The terminal UI. ``keys`` gives actions other keys: ``"job.cancel" = "ctrl+k"``; see wan_tui/ui/KEYS.md.
+
+    ``refresh_seconds`` is the least time between two pictures; ``slow_link`` means five seconds and no previews.
+    """
+
+    theme: Literal["dark", "light", "contrast", "colour-blind", "ansi"] | None = None
+    refresh_seconds: float = Field(default=0.2, ge=0.05, le=60)
+    slow_link: bool = False
+    mouse: bool = False
+    hosts: list[str] = Field(default_factory=list, max_length=1000)
+    keys: dict[str, str] = Field(default_factory=dict)
+
+
 class Settings(_Section):
     paths: PathSettings = Field(default_factory=PathSettings)
     polling: PollingSettings = Field(default_factory=PollingSettings)
@@ -219,6 +233,7 @@ class Settings(_Section):
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     supervision: SupervisionSettings = Field(default_factory=SupervisionSettings)
     agent: AgentSettings = Field(default_factory=AgentSettings)
+    ui: UiSettings = Field(default_factory=UiSettings)
     profiles: dict[DeploymentName, ProfileSettings] = Field(default_factory=dict)
     deployments: dict[DeploymentName, DeploymentSettings] = Field(default_factory=dict)
 

@@ -72,7 +72,7 @@ class OverviewScreen(BaseScreen):
         self._detail.show(partial(format_deployments.deployment_detail, snapshot, self._deployments.cursor))
         self._job.show(partial(format_jobs.job_panel, snapshot, job, format_deployments.next_step(snapshot), full=wide))
         self._preview.show(job.preview if job else None)
-        self._preview.display = wide and self._preview.has_picture
+        self._preview.display = wide and self._preview.has_picture and not self.session.options.slow_link
         self._jobs.show(partial(format_jobs.job_list, snapshot))
         self._models.show(partial(format_deployments.models, snapshot))
         self._events.show(partial(format_jobs.events, snapshot))
