@@ -87,7 +87,7 @@ def test_a_key_cannot_mean_two_things(keys: dict[str, str], message: str) -> Non
 
 
 def test_two_actions_can_change_places() -> None:
-    check({"job.cancel": "l", "deployment.load": "c"}, WanTuiApp)
+    check({"job.cancel": "u", "deployment.unload": "c"}, WanTuiApp)
 
 
 # -- themes

@@ -14,6 +14,7 @@ from wan_tui.cli.calibration import calibration_app
 from wan_tui.cli.config import config_app
 from wan_tui.cli.generate_options import generate
 from wan_tui.cli.jobs import jobs_app
+from wan_tui.core.errors import UsageError
 
 app = typer.Typer(
     name="wan-tui",
@@ -130,6 +131,28 @@ def status(context: typer.Context, as_json: Json = False) -> int:
     from wan_tui.cli.status import print_status
 
     return print_status(_config(context), as_json=as_json, where=_where(context))
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 8022,
+    allow_remote: Annotated[
+        bool,
+        typer.Option("--allow-remote", help="Let others reach it: without a password they can do everything."),
+    ] = False,
+) -> int:
+    """Offer the terminal UI in a browser, to this host alone."""
+    from wan_tui.cli.serve import serve as run_serve
+
+    config, where = _config(context), _where(context)
+    given = ["--config", str(config.absolute())] if config else []
+    given += ["--host", where.host] if where.host else []
+    given += ["--socket", str(where.socket)] if where.socket else []
+    if where.embedded:
+        raise UsageError("serve: every visitor would run an engine of their own: leave --embedded out")
+    return run_serve(address, port, allow_remote=allow_remote, arguments=given)
 
 
 @app.command()

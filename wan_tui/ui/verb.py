@@ -31,7 +31,7 @@ class Verb:
 
     def check(self, given: list[str]) -> None:
         """Raises UsageError unless the number of arguments is right; ``…`` at the end takes any more."""
-        wanted = self.usage.split()
+        wanted = [word for word in self.usage.split() if word != "…"]
         least, most = sum(not word.startswith("[") for word in wanted), len(wanted)
         if len(given) < least or (len(given) > most and not self.usage.endswith("…")):
             raise UsageError(f"usage: {self.line}")

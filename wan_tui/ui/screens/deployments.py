@@ -48,9 +48,13 @@ class DeploymentsScreen(DeploymentKeys):
         self.redraw()
 
     def on_selectable_rows_opened(self, message: SelectableRows.Opened) -> None:
+        self.open_item(message.key)
+
+    def open_item(self, key: str) -> None:
         from wan_tui.ui.screens.deployment import DeploymentPage
 
-        self.app.push_screen(DeploymentPage(self.session, message.key))
+        self._list.select(key)
+        self.app.push_screen(DeploymentPage(self.session, key))
 
     def open_for(self, deployment: str | None) -> None:
         if deployment is not None:

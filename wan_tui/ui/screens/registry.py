@@ -38,6 +38,7 @@ TABS = (
     Tab("6", "Jobs", "Jobs", "jobs", "jobs", "JobsScreen", "Queue, history, how good the estimates were"),
     Tab("7", "GPUs", "GPUs", "gpus", "gpus", "GpusScreen", "Every GPU: figures, processes, the last hour"),
     Tab("8", "Logs", "Logs", "log", "log", "LogScreen", "Everything that happened"),
+    Tab("9", "Fleet", "Fleet", "fleet", "fleet", "FleetScreen", "Other hosts of the configuration"),
 )
 # fmt: on
 HOME = TABS[0].mode
