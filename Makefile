@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-all selftest lint format dashboards rules install system-packages clean
+.PHONY: run test test-all selftest lint format dashboards rules metrics install system-packages clean
 
 run: .venv/.run
 	@exec $(BIN)/wan-tui
@@ -33,6 +33,12 @@ dashboards: .venv/.test
 
 rules: .venv/.test
 	$(BIN)/wan-tui rules --markdown > wan_tui/core/validation/rulebook/README.md
+
+# Golden scrapes, the page of all metrics, and the manifests with the alert rules: after a change of families or rules.
+metrics: .venv/.test
+	$(BIN)/python -m tests.exporter.goldens
+	$(BIN)/wan-exporter --print-metrics > exporter/METRICS.md
+	$(BIN)/python -m tests.exporter.manifests
 
 install: .venv/.run
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from wan_tui.core.hardware.samples import GpuProcess, GpuSample, HostSample, VolumeSample
+from wan_tui.core.hardware.samples import GpuProcess, GpuSample, HostSample, VolumeSample, XidCount
 from wan_tui.core.planning.plan import (
     Bounds,
     Clip,
@@ -129,6 +129,8 @@ def h100(index: int, at: float = AT) -> GpuSample:
         pcie_link_generation=5,
         pcie_link_width=16,
         processes=(),
+        recovery_action="none",
+        xid_errors=(),
     )
 
 
@@ -157,6 +159,7 @@ def lost(gpu: GpuSample, at: float = AT) -> GpuSample:
         error="GPU is lost: it has fallen off the bus",
         pci_bus_id=gpu.pci_bus_id,
         compute_capability=gpu.compute_capability,
+        xid_errors=(XidCount(79, 1, at - 900),),
     )
 
 

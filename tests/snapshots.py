@@ -271,6 +271,7 @@ def incompatible(at: float = AT) -> Snapshot:
         ecc_uncorrected_errors=None,
         remapped_rows_pending=None,
         remapped_rows_failure=None,
+        recovery_action=None,
         pcie_link_generation=4,
     )
     cinema = DeploymentStatus(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from wan_exporter.families import Families, Samples, counter, gauge, histogram, one_of
-from wan_exporter.families_gpu import GPU, identity
+from wan_exporter.families_identity import GPU, identity
 from wan_tui.core.hardware.samples import GpuSample
 from wan_tui.core.runtime.state import DeploymentStatus, LabelledCount
 from wan_tui.core.snapshot import Snapshot

@@ -1,15 +1,14 @@
 """Families about the NVIDIA driver and the GPUs. A lost GPU keeps its identity and ``up`` 0, nothing else."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wan_exporter.families import Families, Samples, counter, gauge
-from wan_tui.core.hardware.nvml_fields import THROTTLE_REASONS
-from wan_tui.core.hardware.samples import DriverStatus, GpuProcess, GpuSample
+from wan_exporter.families_identity import GPU, identity
+from wan_exporter.families_mig import mig_families
+from wan_tui.core.hardware.nvml_fields import OTHER_RECOVERY_ACTION, RECOVERY_ACTIONS, THROTTLE_REASONS
+from wan_tui.core.hardware.samples import DriverStatus, GpuProcess, GpuSample, XidCount
 from wan_tui.core.snapshot import Snapshot
-
-GPU = ("gpu", "uuid")
-"""Identity of a GPU on every series: its NVML index, for people, and its UUID, which never moves."""
 
 
 def gpu_families(snapshot: Snapshot) -> Families:
@@ -23,12 +22,10 @@ def gpu_families(snapshot: Snapshot) -> Families:
         yield from counter(spec.name, spec.documentation, GPU, [(identity(gpu), spec.read(gpu)) for gpu in readable])
     yield from _temperatures(readable)
     yield from _clocks(readable)
+    yield from _recovery(readable)
+    yield from _xids(snapshot.gpus)
+    yield from mig_families(readable)
     yield from _owners(readable, {d.worker.pid for d in snapshot.deployments if d.worker is not None})
-
-
-def identity(gpu: GpuSample) -> tuple[str, str]:
-    """The label values of ``GPU``."""
-    return str(gpu.index), gpu.uuid
 
 
 # --- one value per GPU ------------------------------------------------------------------------------------------------
@@ -233,6 +230,51 @@ def _clocks(gpus: Iterable[GpuSample]) -> Families:
             for reason in THROTTLE_REASONS
         ],
     )
+
+
+def _recovery(gpus: Iterable[GpuSample]) -> Families:
+    yield from gauge(
+        "wantui_gpu_recovery_action",
+        "What the driver asks for so that the GPU works again: exactly one action is 1, none where all is well.",
+        (*GPU, "action"),
+        [
+            ((*identity(gpu), action), float(action == gpu.recovery_action))
+            for gpu in gpus
+            if gpu.recovery_action is not None
+            for action in (*RECOVERY_ACTIONS.values(), OTHER_RECOVERY_ACTION)
+        ],
+    )
+
+
+XIDS = (13, 31, 43, 45, 48, 61, 62, 63, 64, 69, 74, 79, 92, 94, 95, 119, 120, 154)
+"""Xid numbers with a series of their own from the start; all others are counted together."""
+OTHER_XID = "other"
+
+
+def _xids(gpus: Iterable[GpuSample]) -> Families:
+    """Also of a GPU that is lost: they say why."""
+    counts = [((*identity(gpu), xid), entries) for gpu in gpus for xid, entries in _by_number(gpu.xid_errors)]
+    yield from counter(
+        "wantui_gpu_xid_errors_total",
+        "Errors that the driver reported on the GPU since the engine started, by Xid number; kept when it is lost.",
+        (*GPU, "xid"),
+        [(labels, sum(entry.count for entry in entries)) for labels, entries in counts],
+    )
+    yield from gauge(
+        "wantui_gpu_xid_last_timestamp_seconds",
+        "Unix time at which the driver last reported this Xid on the GPU; absent until it did.",
+        (*GPU, "xid"),
+        [(labels, max((entry.last_at for entry in entries), default=None)) for labels, entries in counts],
+    )
+
+
+def _by_number(entries: tuple[XidCount, ...] | None) -> Iterator[tuple[str, list[XidCount]]]:
+    """Each number that has a series, with what was counted for it; nothing where the device reports none."""
+    if entries is None:
+        return
+    for number in XIDS:
+        yield str(number), [entry for entry in entries if entry.xid == number]
+    yield OTHER_XID, [entry for entry in entries if entry.xid not in XIDS]
 
 
 def _owners(gpus: Iterable[GpuSample], worker_pids: set[int]) -> Families:

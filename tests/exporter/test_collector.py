@@ -120,7 +120,7 @@ def test_a_driver_that_does_not_answer_is_down_not_absent() -> None:
     assert value(host, "wantui_nvml_up") == 1
 
 
-def test_a_lost_gpu_keeps_its_identity_and_nothing_else() -> None:
+def test_a_lost_gpu_keeps_its_identity_and_its_errors_and_nothing_else() -> None:
     host = snapshots.eight_gpus_one_lost()
     assert value(host, "wantui_gpu_up", gpu="6") == 0
     assert value(host, "wantui_gpu_up", gpu="0", uuid="GPU-00000000-1111-4222-8333-444444444444") == 1
@@ -129,6 +129,8 @@ def test_a_lost_gpu_keeps_its_identity_and_nothing_else() -> None:
     assert lost == {
         "wantui_gpu_up",
         "wantui_gpu_info",
+        "wantui_gpu_xid_errors_total",
+        "wantui_gpu_xid_last_timestamp_seconds",
         "wantui_deployment_gpu_info",
         "wantui_deployment_vram_estimated_bytes",
     }

@@ -5,17 +5,14 @@ import importlib.util
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import yaml
 
-from tests import snapshots
-from tests.snapshot_parts import AT, GIB
+from tests.exporter.goldens import SCENARIOS
 from wan_exporter.collector import metric_families
-from wan_tui.core.hardware.samples import VolumeSample
 from wan_tui.core.snapshot import Snapshot
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
@@ -54,19 +51,7 @@ def exported_labels() -> Mapping[str, Mapping[str, set[str]]]:
 
 
 def _situations() -> Iterator[Snapshot]:
-    yield snapshots.pocket_running()
-    yield snapshots.incompatible()
-    host = snapshots.eight_gpus_one_lost()
-    yield host
-    # What the others have not: memory that an ended worker left behind, and the volume of the cache.
-    first, *others = host.deployments
-    volumes = (*host.host.volumes, VolumeSample("cache", "/var/cache/wan", 64 * GIB, 40 * GIB))
-    yield replace(
-        host,
-        deployments=(replace(first, unreleased_bytes=GIB, idle_unload_at=AT + 600), *others),
-        host=replace(host.host, volumes=volumes),
-        config=replace(host.config, last_success_at=AT),
-    )
+    yield from (situation() for situation in SCENARIOS.values())
 
 
 def metrics_in(expression: str) -> set[str]:

@@ -25,6 +25,7 @@ SOURCE = Path(__file__).with_name("simnvml.c")
 
 # Some nvmlReturn_t, for ``errors``.
 UNINITIALIZED = 1
+NOT_SUPPORTED = 3
 NO_PERMISSION = 4
 DRIVER_NOT_LOADED = 9
 FUNCTION_NOT_FOUND = 13
@@ -41,6 +42,27 @@ class SimProcess:
     used_bytes: int | None
     name: str | None = None
     graphics: bool = False
+
+
+@dataclass
+class SimSlice:
+    """One MIG device of a GPU; ``index`` may leave gaps, as instances that were destroyed do."""
+
+    index: int
+    profile: str
+    gpu_instance_id: int
+    memory_total_bytes: int | None = 10 * GIB
+    memory_used_bytes: int | None = 1 * GIB
+
+    def lines(self, gpu: int, name: str) -> Iterator[str]:
+        yield f"[mig {gpu} {self.index}]"
+        yield f"uuid = MIG-{gpu:04x}{self.index:04x}-0000-4000-8000-000000000000"
+        yield f"name = {name} MIG {self.profile}"
+        yield f"gpu_instance_id = {self.gpu_instance_id}"
+        yield "compute_instance_id = 0"
+        for key in ("memory_total_bytes", "memory_used_bytes"):
+            if (value := getattr(self, key)) is not None:
+                yield f"{key} = {value}"
 
 
 @dataclass
@@ -80,13 +102,16 @@ class SimGpu:
     pcie_link_generation: int | None = 4
     pcie_link_width: int | None = 16
     mig_mode: int | None = None
+    recovery_action: int | None = 0
+    slices: list[SimSlice] = field(default_factory=list)
+    xids: list[int] = field(default_factory=list)  # those appended while the process runs are new events
     processes: list[SimProcess] = field(default_factory=list)
     lost: bool = False
     hang: str | None = None
     errors: dict[str, int] = field(default_factory=dict)
 
     def _lines(self, index: int) -> Iterator[str]:
-        special = {"processes", "lost", "errors"}
+        special = {"processes", "lost", "errors", "slices", "xids"}
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in special}
         values["uuid"] = self.uuid or f"GPU-{index:08x}-0000-4000-8000-000000000000"
         values["pci_bus_id"] = self.pci_bus_id or f"00000000:{index + 1:02X}:00.0"
@@ -96,8 +121,11 @@ class SimGpu:
             used = "-" if process.used_bytes is None else process.used_bytes
             yield f"{'graphics' if process.graphics else 'compute'}_process = {process.pid} {used}"
         yield from (f"error.{function} = {code}" for function, code in self.errors.items())
+        yield from (f"xid = {xid}" for xid in self.xids)
         if self.lost:
             yield f"error.* = {GPU_IS_LOST}"
+        for part in self.slices:
+            yield from part.lines(index, self.name)
 
 
 @dataclass

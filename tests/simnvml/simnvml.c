@@ -14,6 +14,9 @@
  *   compute_process = 4711 1073741824          pid and bytes ("-": not available); one line per process
  *   ...                                        the other keys: see the functions at the end of this file
  *
+ *   xid = 79                                   an event of that GPU; one line per event, a new line is a new event
+ *   [mig 0 1]                                  slice 1 of GPU 0: uuid, name, memory_*_bytes, *_instance_id
+ *
  * A key that is not there is something the device does not support. In both sections:
  *
  *   error.<function> = <nvmlReturn_t>          that function fails so; "error.* = 15" is a lost GPU
@@ -29,7 +32,8 @@
 
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
-    FIELD_MEMORY_TEMPERATURE = 82, DRIVER = -1
+    TIMEOUT = 10, FIELD_MEMORY_TEMPERATURE = 82, FIELD_RECOVERY_ACTION = 230, XID_EVENT = 8,
+    DRIVER = -1, SLICE = 1000, SLICES = 7 /* slice M of GPU N is section SLICE * (M + 1) + N, and so is its handle */
 };
 typedef unsigned int uint;
 typedef unsigned long long ulong64;
@@ -40,6 +44,7 @@ typedef struct { ulong64 total, free, used; } Memory;
 typedef struct { uint version; ulong64 total, reserved, free, used; } MemoryV2;
 typedef struct { uint gpu, memory; } Utilization;
 typedef struct { uint field, scope; long long timestamp, latency; uint type, error; ulong64 value; } FieldValue;
+typedef struct { Device device; ulong64 type, data; uint gpu_instance, compute_instance; } Event;
 typedef struct { uint pid; ulong64 used_bytes; uint gpu_instance, compute_instance; } Process;
 
 /* ---- the scenario --------------------------------------------------------------------------------------------- */
@@ -63,11 +68,13 @@ static void refresh(void) {
     FILE *file = path == NULL ? NULL : fopen(path, "r");
     if (file == NULL) return;
     char line[256];
-    int section = DRIVER;
+    int section = DRIVER, slice;
     while (fgets(line, sizeof line, file) != NULL) {
         Entry entry;
         if (strncmp(line, "[driver]", 8) == 0) {
             section = DRIVER;
+        } else if (sscanf(line, "[mig %d %d]", &section, &slice) == 2) {
+            section += SLICE * (slice + 1);
         } else if (sscanf(line, "[gpu %d]", &section) == 1) {
             if (section >= gpu_count) gpu_count = section + 1;
         } else if (sscanf(line, " %79[^ =] = %127[^\n]", entry.key, entry.value) == 2) {
@@ -254,6 +261,61 @@ int nvmlDeviceGetMigMode(Device device, uint *current, uint *pending) {
     return error;
 }
 
+int nvmlDeviceGetMaxMigDeviceCount(Device device, uint *out) {
+    ENTER(index_of(device));
+    *out = SLICES;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(Device device, uint slice, Device *out) {
+    ENTER(index_of(device));
+    int section = index_of(device) + SLICE * ((int)slice + 1);
+    char value[128];
+    if (!lookup(section, "uuid", value)) return NOT_FOUND;
+    *out = (Device)((long)section + 1);
+    return SUCCESS;
+}
+
+NUMBER(nvmlDeviceGetGpuInstanceId, "gpu_instance_id", uint, number32)
+NUMBER(nvmlDeviceGetComputeInstanceId, "compute_instance_id", uint, number32)
+
+/* ---- events: an "xid" line that was not told yet -------------------------------------------------------------- */
+
+static int told[SLICE];
+
+int nvmlEventSetCreate(void **out) {
+    ENTER(DRIVER);
+    *out = told;
+    return SUCCESS;
+}
+
+int nvmlEventSetFree(void *set) {
+    (void)set;
+    ENTER(DRIVER);
+    return SUCCESS;
+}
+
+int nvmlDeviceRegisterEvents(Device device, ulong64 types, void *set) {
+    (void)types, (void)set;
+    ENTER(index_of(device));
+    return SUCCESS;
+}
+
+int nvmlEventSetWait_v2(void *set, Event *out, uint milliseconds) {
+    (void)set, (void)milliseconds;
+    ENTER(DRIVER);
+    char value[128];
+    for (int index = 0; index < gpus(); index++) {
+        if (!lookup_nth(index, "xid", told[index], value)) continue;
+        told[index]++;
+        *out = (Event){.device = (Device)((long)index + 1), .type = XID_EVENT, .data = strtoull(value, NULL, 10)};
+        return SUCCESS;
+    }
+    return TIMEOUT;
+}
+
+/* ---- memory, rates, processes --------------------------------------------------------------------------------- */
+
 static int memory(Device device, ulong64 *total, ulong64 *reserved, ulong64 *used, ulong64 *free) {
     int index = index_of(device);
     if (number(index, "memory_total_bytes", total) || number(index, "memory_used_bytes", used)) return NOT_SUPPORTED;
@@ -284,9 +346,11 @@ int nvmlDeviceGetUtilizationRates(Device device, Utilization *out) {
 
 int nvmlDeviceGetFieldValues(Device device, int count, FieldValue *values) {
     ENTER(index_of(device));
-    for (int i = 0; i < count; i++)
-        values[i].error = values[i].field != FIELD_MEMORY_TEMPERATURE ? NOT_SUPPORTED
-            : (uint)number(index_of(device), "memory_temperature_celsius", &values[i].value);
+    for (int i = 0; i < count; i++) {
+        const char *key = values[i].field == FIELD_MEMORY_TEMPERATURE ? "memory_temperature_celsius"
+            : values[i].field == FIELD_RECOVERY_ACTION ? "recovery_action" : "no such field";
+        values[i].error = (uint)number(index_of(device), key, &values[i].value);
+    }
     return SUCCESS;
 }
 

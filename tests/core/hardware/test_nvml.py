@@ -10,9 +10,9 @@ import pytest
 
 from tests import simnvml
 from tests.core.hardware.conftest import DEADLINE_SECONDS, SimulatedHost
-from tests.simnvml import GIB, Scenario, SimGpu, SimProcess
+from tests.simnvml import FUNCTION_NOT_FOUND, GIB, NOT_SUPPORTED, Scenario, SimGpu, SimProcess, SimSlice
 from tests.simnvml.sampler import Sampler
-from wan_tui.core.hardware.samples import DriverStatus, GpuProcess, GpuSample, HardwareSample
+from wan_tui.core.hardware.samples import DriverStatus, GpuProcess, GpuSample, HardwareSample, MigDevice
 
 PATIENCE_SECONDS = 20
 
@@ -100,11 +100,14 @@ def test_every_field_of_eight_gpus_in_our_units(host: SimulatedHost) -> None:
             pcie_link_generation=4,
             pcie_link_width=16,
             processes=(),
+            recovery_action="none",
+            mig_devices=(),
+            xid_errors=(),
         )
 
 
 def test_no_field_of_a_sample_is_forgotten_by_the_probe(host: SimulatedHost) -> None:
-    host.says(Scenario(gpus=[SimGpu(mig_mode=0)]))
+    host.says(Scenario(gpus=[SimGpu(mig_mode=1)]))
     (gpu,) = host.probe().sample().gpus
     absent = {field.name for field in dataclasses.fields(gpu) if getattr(gpu, field.name) is None}
     assert absent == {"error"}
@@ -364,3 +367,68 @@ def test_a_driver_that_forgot_this_process_is_started_again(host: SimulatedHost)
 
     host.says(Scenario(gpus=[SimGpu()]))
     assert ups(eventually(sampler, lambda sample: sample.driver.up)) == [True]
+
+
+# MIG, Xid and recovery --------------------------------------------------------------------------------------------
+
+
+def test_the_slices_of_a_gpu_in_mig_mode(host: SimulatedHost) -> None:
+    slices = [SimSlice(0, "3g.40gb", 1, 40 * GIB, 11 * GIB), SimSlice(3, "1g.10gb", 9, None, None)]
+    host.says(Scenario(gpus=[SimGpu(mig_mode=1, slices=slices), SimGpu(mig_mode=0), SimGpu(mig_mode=None)]))
+    split, whole, other = host.probe().sample().gpus
+    assert split.mig_devices == (
+        MigDevice(
+            uuid="MIG-00000000-0000-4000-8000-000000000000",
+            gpu_instance_id=1,
+            compute_instance_id=0,
+            profile="3g.40gb",
+            memory_total_bytes=40 * GIB,
+            memory_used_bytes=11 * GIB,
+        ),
+        MigDevice(
+            uuid="MIG-00000003-0000-4000-8000-000000000000",
+            gpu_instance_id=9,
+            compute_instance_id=0,
+            profile="1g.10gb",
+        ),
+    )
+    assert (whole.mig_devices, other.mig_devices) == (None, None)
+
+
+def test_xids_are_counted_and_outlive_their_gpu(host: SimulatedHost) -> None:
+    scenario = Scenario(gpus=[SimGpu(), SimGpu(errors={"nvmlDeviceRegisterEvents": NOT_SUPPORTED})])
+    host.says(scenario)
+    sampler = host.probe()
+    first, second = sampler.sample().gpus
+    assert (first.xid_errors, second.xid_errors) == ((), None), "none yet, and a device that tells none"
+
+    scenario.gpus[0].xids += [31, 79, 31]
+    host.says(scenario)
+    before = time.time()
+    gpu = sampler.sample().gpus[0]
+    assert gpu.xid_errors is not None
+    assert [(entry.xid, entry.count) for entry in gpu.xid_errors] == [(31, 2), (79, 1)]
+    assert all(before <= entry.last_at <= time.time() for entry in gpu.xid_errors)
+    assert sampler.sample().gpus[0].xid_errors == gpu.xid_errors, "each event once"
+
+    scenario.gpus[0].lost = True
+    host.says(scenario)
+    lost = sampler.sample().gpus[0]
+    assert not lost.up
+    assert lost.xid_errors == gpu.xid_errors
+
+
+def test_a_driver_without_events_takes_nothing_else_away(host: SimulatedHost) -> None:
+    host.says(Scenario(gpus=[SimGpu()], errors={"nvmlEventSetWait_v2": FUNCTION_NOT_FOUND}))
+    sampler = host.probe()
+    for _again in range(3):
+        (gpu,) = sampler.sample().gpus
+        assert gpu.up
+        assert gpu.xid_errors is None
+
+
+@pytest.mark.parametrize(("code", "word"), [(0, "none"), (1, "gpu_reset"), (4, "drain_and_reset"), (99, "other")])
+def test_what_the_driver_asks_for(host: SimulatedHost, code: int, word: str) -> None:
+    host.says(Scenario(gpus=[SimGpu(recovery_action=code)]))
+    (gpu,) = host.probe().sample().gpus
+    assert gpu.recovery_action == word

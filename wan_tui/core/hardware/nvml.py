@@ -17,7 +17,9 @@ from wan_tui.core.hardware.nvml_fields import (
     shut_down,
 )
 from wan_tui.core.hardware.probe import GpuProbe
-from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HardwareSample
+from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HardwareSample, XidCount
+from wan_tui.core.hardware.xid import XidEvents
+from wan_tui.core.hardware.xid import counted as counted_xids
 
 _FIRST_RETRY_SECONDS = 1.0
 _LAST_RETRY_SECONDS = 30.0
@@ -45,25 +47,47 @@ class NvmlProbe(GpuProbe):
         self._count = 0
         self._known: dict[str, GpuSample] = {}  # every GPU ever identified, by UUID
         self._missing_readers: set[Reader] = set()
+        self._events = XidEvents()
+        self._events_thread = DriverThread("nvml-events")
+        self._xids: dict[str, tuple[XidCount, ...]] = {}  # of every GPU whose events are watched, by UUID
 
     async def sample(self) -> HardwareSample:
         started = time.monotonic()
-        counted = range(self._count)
+        known = range(self._count)
         # Side by side, so that a driver that hangs while it enumerates does not use up the GPUs' time.
-        await asyncio.gather(self._ask_driver(), self._read_gpus(counted, self._deadline_seconds))
+        await asyncio.gather(self._ask_driver(), self._read_gpus(known, self._deadline_seconds))
         # GPUs that were only now found get the rest of the time; nvmlInit may have taken most of it.
         rest = max(self._deadline_seconds - (time.monotonic() - started), self._deadline_seconds / 2)
-        await self._read_gpus(range(len(counted), self._count), rest)
-        stuck = sum(thread.busy for thread in (self._driver_thread, *self._gpu_threads))
+        await self._read_gpus(range(len(known), self._count), rest)
+        await self._collect_xids(rest)
+        stuck = sum(thread.busy for thread in self._threads)
         return HardwareSample(replace(self._status, stuck_calls=stuck), self._rows())
 
     def close(self) -> None:
-        threads = (self._driver_thread, *self._gpu_threads)
-        idle = not any(thread.busy for thread in threads)
+        idle = not any(thread.busy for thread in self._threads)
         for thread in self._gpu_threads:
             thread.close()
+        self._events_thread.close(last=self._events.close if idle and self._initialized else None)
         # NVML must not be shut down under a running call.
         self._driver_thread.close(last=shut_down if idle and self._initialized else None)
+
+    @property
+    def _threads(self) -> tuple[DriverThread, ...]:
+        return (self._driver_thread, self._events_thread, *self._gpu_threads)
+
+    async def _collect_xids(self, timeout_seconds: float) -> None:
+        """Xid events are a help, not a need: a driver without them, or in trouble, takes nothing else away."""
+        answering = [row.index for row in self._latest[: self._count] if row.up]
+        if not self._initialized:
+            return
+        try:
+            drain = functools.partial(self._events.drain, answering)
+            events = await self._events_thread.call(drain, timeout_seconds)
+        except Exception:
+            return
+        now = time.time()
+        for uuid in self._events.watched | self._xids.keys():
+            self._xids[uuid] = counted_xids(self._xids.get(uuid, ()), events, uuid, now)
 
     async def _ask_driver(self) -> None:
         if time.monotonic() < self._retry_at:
@@ -110,7 +134,8 @@ class NvmlProbe(GpuProbe):
         present = {row.uuid for row in counted}
         reason = "no longer reported by the driver" if self._status.up else self._status.message
         gone = [_down(row, reason) for uuid, row in self._known.items() if uuid not in present]
-        return tuple(sorted((*counted, *gone), key=lambda row: row.index))
+        rows = sorted((*counted, *gone), key=lambda row: row.index)
+        return tuple(replace(row, xid_errors=self._xids.get(row.uuid)) for row in rows)
 
 
 def _status(reading: DriverReading) -> DriverStatus:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from wan_tui.core.hardware.samples import GpuProcess, GpuSample
+from wan_tui.core.hardware.samples import GpuProcess, GpuSample, MigDevice
 
 Handle = Any
 Fields = dict[str, Any]
@@ -189,10 +189,53 @@ def _utilization(handle: Handle) -> Fields:
 
 
 def _memory_temperature(handle: Handle) -> Fields:
-    (reading,) = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_MEMORY_TEMP])
+    return {"memory_temperature_celsius": float(_field_value(handle, pynvml.NVML_FI_DEV_MEMORY_TEMP))}
+
+
+def _field_value(handle: Handle, field: int) -> int:
+    (reading,) = pynvml.nvmlDeviceGetFieldValues(handle, [field])
     if reading.nvmlReturn != pynvml.NVML_SUCCESS:
         raise pynvml.NVMLError(reading.nvmlReturn)
-    return {"memory_temperature_celsius": float(reading.value.uiVal)}
+    return int(reading.value.uiVal)
+
+
+RECOVERY_ACTIONS: dict[int, str] = {
+    pynvml.NVML_GPU_RECOVERY_ACTION_NONE: "none",
+    pynvml.NVML_GPU_RECOVERY_ACTION_GPU_RESET: "gpu_reset",
+    pynvml.NVML_GPU_RECOVERY_ACTION_NODE_REBOOT: "node_reboot",
+    pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_P2P: "drain_p2p",
+    pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_AND_RESET: "drain_and_reset",
+}
+OTHER_RECOVERY_ACTION = "other"
+"""What a newer driver may ask for."""
+
+
+def _recovery_action(handle: Handle) -> Fields:
+    action = _field_value(handle, pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)
+    return {"recovery_action": RECOVERY_ACTIONS.get(action, OTHER_RECOVERY_ACTION)}
+
+
+def _mig_devices(handle: Handle) -> Fields:
+    """The slices of a GPU in MIG mode; none, and no error, on one that is whole."""
+    if pynvml.nvmlDeviceGetMigMode(handle)[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
+        return {}
+    slices = []
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        with contextlib.suppress(pynvml.NVMLError_NotFound):  # instance numbers have gaps
+            slices.append(_mig_device(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)))
+    return {"mig_devices": tuple(slices)}
+
+
+def _mig_device(handle: Handle) -> MigDevice:
+    memory = _optional(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    return MigDevice(
+        uuid=pynvml.nvmlDeviceGetUUID(handle),
+        gpu_instance_id=pynvml.nvmlDeviceGetGpuInstanceId(handle),
+        compute_instance_id=pynvml.nvmlDeviceGetComputeInstanceId(handle),
+        profile=pynvml.nvmlDeviceGetName(handle).rpartition("MIG ")[2],
+        memory_total_bytes=None if memory is None else memory.total,
+        memory_used_bytes=None if memory is None else memory.used,
+    )
 
 
 def _remapped_rows(handle: Handle) -> Fields:
@@ -293,4 +336,6 @@ READERS: tuple[Reader, ...] = (
     _one("pcie_link_generation", pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
     _one("pcie_link_width", pynvml.nvmlDeviceGetCurrPcieLinkWidth),
     _processes,
+    _recovery_action,
+    _mig_devices,
 )

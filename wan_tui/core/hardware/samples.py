@@ -15,9 +15,33 @@ class GpuProcess:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class XidCount:
+    """How often the driver reported one Xid on a GPU since the engine started, and when last (Unix seconds)."""
+
+    xid: int
+    count: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigDevice:
+    """One slice of a GPU in MIG mode. ``profile`` is like ``1g.10gb``."""
+
+    uuid: str
+    gpu_instance_id: int
+    compute_instance_id: int
+    profile: str
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSample:
-    """One reading of one GPU. A lost or hanging GPU stays in the list with ``up=False`` and the ``error``."""
+    """One reading of one GPU. A lost or hanging GPU stays in the list with ``up=False`` and the ``error``.
+
+    ``xid_errors`` are kept then too, since they say why; None where the driver reports none for this device.
+    """
 
     index: int
     uuid: str
@@ -54,6 +78,9 @@ class GpuSample:
     pcie_link_generation: int | None = None
     pcie_link_width: int | None = None
     processes: tuple[GpuProcess, ...] | None = None
+    recovery_action: str | None = None
+    mig_devices: tuple[MigDevice, ...] | None = None
+    xid_errors: tuple[XidCount, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
