@@ -46,7 +46,8 @@ def metric_families(snapshot: Snapshot, groups: Collection[str] = tuple(GROUPS))
         else:
             succeeded[name] = 1.0
             yield from found
-    yield from scrape_families(succeeded)
+    if succeeded:
+        yield from scrape_families(succeeded)
 
 
 def scrape_families(succeeded: Mapping[str, float]) -> Families:
