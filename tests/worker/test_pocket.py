@@ -1,7 +1,9 @@
 """The pocket models: real Wan pipelines, written once, the same on every machine."""
 
 import hashlib
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from diffusers import WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 
 from wan_tui.core.catalog import Model, load_catalogue
-from wan_tui.worker.pocket import ensure_pocket
+from wan_tui.worker.pocket import ABANDONED_SECONDS, ensure_pocket
 
 CATALOGUE = load_catalogue()
 POCKETS = [model for model in CATALOGUE.models if model.weights == "pocket"]
@@ -39,6 +41,16 @@ def test_it_is_a_small_ordinary_diffusers_folder(model: Model, pocket_cache: Pat
 def test_the_weights_are_the_same_wherever_they_are_made(tmp_path: Path) -> None:
     model = CATALOGUE.find("t2v-pocket")
     assert digest(ensure_pocket(model, tmp_path / "a")) == digest(ensure_pocket(model, tmp_path / "b"))
+
+
+def test_what_a_killed_writer_left_is_removed_when_nobody_can_still_be_writing_it(tmp_path: Path) -> None:
+    for name, age_seconds in (("killed", 2 * ABANDONED_SECONDS), ("writing", 10.0)):
+        scratch = tmp_path / "pocket" / f".t2v-pocket-{name}"
+        scratch.mkdir(parents=True)
+        (scratch / "model_index.json").touch()
+        os.utime(scratch, (time.time() - age_seconds,) * 2)
+    folder = ensure_pocket(CATALOGUE.find("t2v-pocket"), tmp_path)
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, ".t2v-pocket-writing"}
 
 
 def test_two_writers_at_once_leave_one_whole_folder(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ class Generator:
         self._previewer = Previewer(loaded)
 
     def run(self, command: Generate) -> None:
-        """Generate and report the end: finished, failed with a reason, or cancelled. Never raises."""
+        """Generate and report the end: finished, failed with a reason, or cancelled.
+
+        Raises when the device is broken and nothing can run on it any more.
+        """
         ended: JobCancelled | JobFailed | None = None
         phase = Phase.IDLE
         try:
@@ -96,13 +99,15 @@ class Generator:
         except Exception as error:
             ended = _failure(error, command, phase)
         # What the run held goes back before its failure is told: whoever hears of it counts on that memory.
-        self._loaded.pipeline.maybe_free_model_hooks()
-        if ended is not None:
-            gc.collect()
-        if self._loaded.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if ended is not None:
-            self._channel.send(ended)
+        try:
+            self._loaded.pipeline.maybe_free_model_hooks()
+            if ended is not None:
+                gc.collect()
+            if self._loaded.device.type == "cuda":
+                torch.cuda.empty_cache()
+        finally:  # a device that is broken (an illegal access) raises here again, and ends the worker
+            if ended is not None:
+                self._channel.send(ended)
 
 
 class _Run:

@@ -1,10 +1,12 @@
 """The pocket models: real Wan classes, a few hundred kB of seeded random weights, an ordinary diffusers folder."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from wan_tui.core.catalog import Component, Model
 
 # Grows when the same configuration would give other weights or files.
 POCKET_REVISION = 1
+ABANDONED_SECONDS = 3600.0
 
 # Enough words for a prompt to matter; everything else is <unk>.
 _WORDS = (
@@ -39,6 +42,7 @@ def ensure_pocket(model: Model, cache_directory: Path) -> Path:
     if (folder / "model_index.json").exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_abandoned(model, folder.parent)
     scratch = Path(tempfile.mkdtemp(prefix=f".{model.id}-", dir=folder.parent))
     try:
         _build(model).save_pretrained(scratch)
@@ -50,6 +54,14 @@ def ensure_pocket(model: Model, cache_directory: Path) -> Path:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def _clear_abandoned(model: Model, place: Path) -> None:
+    """Remove what processes left that were killed while they wrote: nobody takes an hour for it."""
+    for scratch in place.glob(f".{model.id}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - scratch.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(scratch)
 
 
 def _fingerprint(model: Model) -> str:

@@ -18,6 +18,7 @@ from wan_tui.core.planning.compatibility import cpu_plan
 from wan_tui.core.planning.plan import Compatibility, MemoryEstimate
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.room import held_bytes, makes_way
+from wan_tui.core.runtime.state import WorkerStatus
 from wan_tui.core.runtime.supervision import Step, backoff_seconds, breaker_open, decide
 from wan_tui.core.words import Basis, JobState, LoadFailureReason, LoadState, RestartReason, Verdict
 
@@ -59,6 +60,22 @@ def test_a_worker_without_a_sign_of_life_is_ended() -> None:
     loaded = made(LoadState.LOADED, pinned=True)
     assert step(loaded, 59) is None
     assert step(loaded, 61) is Step.KILL
+
+
+def test_a_worker_that_still_imports_its_libraries_says_nothing_and_is_left_alone() -> None:
+    """Seconds from a local disk, minutes from a slow one; it counts as a load that may not stand still."""
+    starting = made(LoadState.LOADING)
+    assert step(starting, 61) is None
+    assert step(starting, 301) is Step.KILL
+    speaking = made(LoadState.LOADING, worker_status=WorkerStatus(pid=1, up=True, started_at=NOW, last_progress_at=NOW))
+    assert step(speaking, 61) is Step.KILL
+
+
+def test_after_too_many_restarts_what_waits_is_given_up_and_what_nobody_waits_for_is_left() -> None:
+    broken = made(LoadState.FAILED, pinned=True, failure="worker was killed by SIGKILL")
+    broken.vitals.failed_at, broken.vitals.restarts = NOW, [NOW] * 5
+    assert step(broken, 1000) is None
+    assert step(broken, 1000, waiting=True) is Step.GIVE_UP
 
 
 def test_a_load_may_take_long_but_not_stand_still() -> None:
