@@ -8,6 +8,7 @@ from textual.widgets import Input, TextArea
 from tests import snapshots
 from tests.ui.assessments import fits, fits_up_to_21_frames
 from tests.ui.conftest import Drive, Driver
+from tests.ui.test_jobs_screen import out_of_memory
 from tests.ui.test_player import a_reel
 from wan_tui.core.errors import WanTuiError
 from wan_tui.core.folder import Entry, Folder
@@ -256,3 +257,57 @@ async def test_a_job_of_a_deployment_that_is_gone_is_taken_without_it(drive: Dri
         await it.press("escape", "e")
         assert "old is no longer configured" in it.text("#status")
         assert it.app.screen.query_one("#deployment", Choice).value == "pocket"
+
+
+# -- when something goes wrong
+
+
+async def test_a_lost_agent_is_one_line_and_the_estimate_comes_back_with_it(drive: Drive) -> None:
+    before = snapshots.eight_gpus_one_lost()
+    async with drive(before, size=(120, 30)) as it:
+        it.client.answer = fits
+        it.client.refusal = WanTuiError("no agent answers at /run/wan.sock: Connection refused")
+        await opened(it)
+        await it.press("enter")
+        assert "✗ generate with story: no agent answers" in " ".join(it.text("#status").split())
+        assert it.app.screen.query_one("#prompt", TextArea).text == "a fox", "what was typed is still there"
+        it.client.refusal = None
+        it.clock.now += 6
+        await it.publish(replace(before, number=90211))
+        assert "about 04:44" in it.text("#answer")
+
+
+async def test_a_job_that_ran_out_of_memory_says_so_under_the_form(drive: Drive) -> None:
+    async with drive(out_of_memory(), size=(100, 34)) as it:
+        await opened(it)
+        await it.press("escape", "j", "j")
+        shown = " ".join(it.text("#job").split())
+        assert "out of memory: CUDA out of memory: tried to allocate 2.10 GiB" in shown
+        assert "✗ failed" in shown
+
+
+async def test_a_job_is_cancelled_from_below_the_form(drive: Drive) -> None:
+    async with drive(snapshots.pocket_running()) as it:
+        await opened(it)
+        await it.press("escape", "c", "y")
+        assert it.client.commands[-1] == ("cancel", "job-2")
+
+
+async def test_the_first_letter_takes_the_complaint_about_an_empty_prompt_away(drive: Drive) -> None:
+    async with drive(snapshots.pocket_running()) as it:
+        await opened(it, prompt="")
+        await it.press("enter")
+        assert "prompt: say what to generate" in it.text("#answer")
+        await it.press("a")
+        assert "say what" not in it.text("#answer")
+
+
+@pytest.mark.parametrize(("size", "budget"), [((80, 24), 3_000), ((160, 48), 10_000)])
+async def test_a_step_of_the_running_job_stays_in_its_budget(drive: Drive, size: tuple[int, int], budget: int) -> None:
+    before = snapshots.eight_gpus_one_lost()
+    async with drive(before, size=size) as it:
+        await opened(it)
+        it.take_sent()
+        jobs = tuple(replace(job, step=15, progress_ratio=0.39) if job.preview else job for job in before.jobs)
+        await it.publish(replace(before, number=90211, taken_at=before.taken_at + 1, jobs=jobs))
+        assert 0 < len(it.take_sent().encode()) < budget

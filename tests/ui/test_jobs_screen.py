@@ -380,3 +380,28 @@ async def test_nothing_is_sent_when_nothing_changed(drive: Drive) -> None:
         it.take_sent()
         await it.publish(replace(before, number=58))
         assert it.take_sent() == ""
+
+
+@pytest.mark.parametrize(("size", "budget"), [((80, 24), 3_000), ((160, 48), 10_000)])
+async def test_a_step_of_the_running_job_stays_in_its_budget(drive: Drive, size: tuple[int, int], budget: int) -> None:
+    before = snapshots.pocket_running()
+    async with drive(before, size=size) as it:
+        await opened(it)
+        it.take_sent()
+        running = replace(before.jobs[1], step=3, progress_ratio=0.75)
+        later = replace(before, number=58, taken_at=before.taken_at + 1, jobs=(before.jobs[0], running, before.jobs[2]))
+        await it.publish(later)
+        assert 0 < len(it.take_sent().encode()) < budget
+
+
+async def test_after_a_loss_the_history_is_asked_for_again(drive: Drive) -> None:
+    before = snapshots.pocket_running()
+    async with drive(before, size=(160, 48)) as it:
+        it.client.runs = a_week()
+        it.client.refusal = WanTuiError("no agent answers")
+        await it.press("6")
+        assert "no agent answers" in it.rows("#past")[0]
+        it.client.refusal = None
+        it.clock.now += 6
+        await it.publish(replace(before, number=58))
+        assert "60" in it.rows("#past")[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, TextArea
 
 from wan_tui.core.errors import UsageError
 from wan_tui.ui import form, format_deployments, format_estimate, format_jobs, glyphs, job_actions
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _HINT = text("type a prompt, then press enter", Role.DIM)
 # While somebody types, nothing is asked; the answer comes a moment after the last key.
 _TYPING_SECONDS = 0.25
+# After a failure: the agent may be back.
+_RETRY_SECONDS = 5.0
 _HEADROOM_STEP_BYTES = 256 * 2**20
 
 
@@ -76,6 +78,7 @@ class GenerateScreen(BaseScreen):
         self._asked: tuple[Question | None, object] | None = None
         self._found: Assessment | None = None
         self._problem: str | None = None
+        self._retry_at = 0.0
 
     def compose_body(self) -> Iterable[Widget]:
         yield self._form
@@ -151,6 +154,13 @@ class GenerateScreen(BaseScreen):
             self._typing.stop()
         self._typing = self.set_timer(_TYPING_SECONDS, self._typed_enough)
 
+    @on(TextArea.Changed)
+    def _prompt_typed(self) -> None:
+        if self._error is not None and self._error.field == "prompt":
+            self._error = None
+            self._form.mark_wrong(None)
+            self._show_answer()
+
     def _typed_enough(self) -> None:
         self._ask_estimate()
         self._show_answer()
@@ -164,8 +174,11 @@ class GenerateScreen(BaseScreen):
     def _ask_estimate(self) -> None:
         """Ask the planner, when the shape or what it depends on is another than it was asked about."""
         question = self._question()
-        if (asked := (question, self._circumstances())) == self._asked:
+        asked = (question, self._circumstances())
+        lost = self._problem is not None and self.session.clock() >= self._retry_at
+        if asked == self._asked and not lost:
             return
+        self._retry_at = self.session.clock() + _RETRY_SECONDS
         if self._asked is not None and self._asked[0] != question:
             self._found = self._problem = None
         self._asked = asked

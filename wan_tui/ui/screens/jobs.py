@@ -34,6 +34,8 @@ WIDE = 120
 # What an engine writes about a job that just ended is on disk a moment later.
 _SETTLE_SECONDS = 0.4
 _TYPING_SECONDS = 0.25
+# After a failure: the agent may be back, the file no longer locked.
+_RETRY_SECONDS = 5.0
 
 
 class PastRows(SelectableRows):
@@ -85,6 +87,8 @@ class JobsScreen(BaseScreen):
         self._asked = False
         self._ended: tuple[float, int] | None = None
         self._fetching_more = False
+        self._lost = False
+        self._retry_at = 0.0
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="lists-of-jobs"):
@@ -130,6 +134,8 @@ class JobsScreen(BaseScreen):
         finished = sum(one.totals.jobs_finished + one.totals.loads for one in snapshot.deployments)
         ended = (snapshot.started_at, finished)
         if ended == self._ended:
+            if self._lost and self.session.clock() >= self._retry_at:
+                self._fetch()
             return
         first, self._ended = self._ended is None, ended
         if first:
@@ -142,15 +148,17 @@ class JobsScreen(BaseScreen):
         return parse_filter(self._past.filter_text, self.session.clock())
 
     def _fetch(self) -> None:
+        self._retry_at = self.session.clock() + _RETRY_SECONDS
         try:
             chosen = self.chosen_filter()
         except UsageError as error:
             self._failed(str(error))
+            self._lost = False
             return
         self.session.ask("history", lambda client: client.past(chosen, None, PAGE), self._arrived, self._failed)
 
     def _arrived(self, page: PastPage) -> None:
-        self._asked, self._problem = True, None
+        self._asked, self._problem, self._lost = True, None, False
         new = {run.uid for run in page.runs}
         if any(run.uid in new for run in self._runs):  # what was read further down stays
             self._runs = (*page.runs, *(run for run in self._runs if run.uid not in new))
@@ -161,7 +169,7 @@ class JobsScreen(BaseScreen):
         self.refresh_bindings()
 
     def _failed(self, reason: str) -> None:
-        self._asked, self._problem = True, reason
+        self._asked, self._problem, self._lost = True, reason, True
         self._show_past()
 
     def _fetch_more(self) -> None:

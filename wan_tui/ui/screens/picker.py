@@ -221,7 +221,12 @@ class Picker(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _submitted(self) -> None:
         path = self._input.value.strip()
-        if path:
+        entries = self._folder.entries if self._folder is not None else ()
+        if any(entry.name == self._typed_name and entry.size is None for entry in entries):
+            self._enter(self._typed_name, "/")
+        elif path.endswith("/"):
+            self.action_to_list()
+        elif path:
             self.dismiss(path)
 
     @on(SelectableRows.Opened)
