@@ -229,6 +229,16 @@ async def test_the_picker_goes_up_shows_what_is_wrong_and_can_be_left(drive: Dri
         assert value_of(it, "image") == "/home/wan/"
 
 
+async def test_a_slow_link_has_no_preview(drive: Drive) -> None:
+    async with drive(snapshots.pocket_running()) as it:
+        await opened(it)
+        assert it.app.screen.query_one("#preview", PreviewView).has_picture
+        it.app.choose_refresh(1.0, slow=True)
+        await it.settle()
+        assert not it.app.screen.query_one("#preview", PreviewView).has_picture
+        assert "off: slow link" in it.text("#preview-title")
+
+
 # -- the jobs below
 
 

@@ -52,6 +52,12 @@ def test_a_pause_stays_where_it_is_and_a_step_pauses() -> None:
     assert at.stepped(9) == Playback(5, 4, playing=False)
 
 
+def test_frames_left_out_for_a_slow_link_never_are_the_last_one() -> None:
+    at = Playback(6)
+    assert [(at := at.tick(4)).at for _ in range(3)] == [4, 5, 5]
+    assert not at.playing
+
+
 def test_a_picture_does_not_play() -> None:
     assert Playback(1, playing=False).toggled() == Playback(1, playing=False)
 
@@ -108,6 +114,13 @@ async def test_it_plays_by_itself_at_a_reduced_rate(drive: Drive) -> None:
         await it.pilot.pause(0.6)
         assert player.playback == stopped
         assert it.take_sent() == "", "a pause costs nothing"
+
+
+async def test_on_a_slow_link_it_plays_fewer_frames_at_the_same_speed(drive: Drive) -> None:
+    async with drive(snapshots.pocket_running()) as it:
+        it.app.choose_refresh(1.0, slow=True)
+        await opened(it, a_reel(60))
+        assert "16 fps, shown 1.0" in it.text("#player-head")
 
 
 async def test_the_path_is_copied(drive: Drive) -> None:

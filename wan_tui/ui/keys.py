@@ -9,6 +9,8 @@ from textual.binding import Binding
 from wan_tui.ui.screens.base import BaseScreen, DetailScreen
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.help import Help, explained
+from wan_tui.ui.screens.picker import Picker
+from wan_tui.ui.screens.player import Player
 from wan_tui.ui.screens.registry import TABS, tab_of
 from wan_tui.ui.widgets.prompt_line import PromptLine
 from wan_tui.ui.widgets.rows import SelectableRows
@@ -25,7 +27,8 @@ def all_screens() -> list[type[BaseScreen]]:
     for tab in TABS:
         module = importlib.import_module(f"wan_tui.ui.screens.{tab.module}")
         found.append(getattr(module, tab.name))
-    pages = [kind for kind in _below(DetailScreen) if kind.__module__.startswith("wan_tui.ui.")]
+    ours = [kind for kind in _below(DetailScreen) if kind.__module__.startswith("wan_tui.ui.")]
+    pages = [kind for kind in ours if not kind.__name__.startswith("_")]  # what pages share is none
     order = [tab.mode for tab in TABS]
     return sorted(
         [*found, *(page for page in pages if getattr(page, "mode", None) in order)],
@@ -70,6 +73,8 @@ def everywhere(app: type[App[None]]) -> list[Section]:
         ("LISTS", explained(SelectableRows.BINDINGS)),
         ("COMMANDS AND FILTERS", explained(PromptLine.BINDINGS)),
         ("QUESTIONS", explained(Confirm.BINDINGS)),
+        ("VIDEO PLAYER", explained(Player.BINDINGS)),
+        ("CHOOSING A PICTURE", explained(Picker.BINDINGS)),
         ("THIS PAGE", explained(Help.BINDINGS)),
     ]
 

@@ -13,13 +13,13 @@ class Playback:
     at: int = 0
     playing: bool = True
 
-    def tick(self) -> Playback:
-        """The next frame, when it plays."""
+    def tick(self, by: int = 1) -> Playback:
+        """``by`` frames on, when it plays; the last one is never passed over."""
         if not self.playing:
             return self
         if self.at + 1 >= self.number:
             return replace(self, playing=False)
-        return replace(self, at=self.at + 1)
+        return replace(self, at=min(self.at + by, self.number - 1))
 
     def toggled(self) -> Playback:
         """Pause, or go on; from the last frame it begins again."""

@@ -101,8 +101,9 @@ class GenerateScreen(BaseScreen):
         self._jobs.show(partial(format_jobs.job_list, snapshot))
         job = self.selected_job()
         self._job.show(partial(format_jobs.job_panel, snapshot, job, _HINT, full=self.size.height >= 34))
-        self._preview.show(job.preview if job else None)
-        self._preview_title.show(partial(_preview_title, job))
+        slow = self.session.options.slow_link
+        self._preview.show(job.preview if job and not slow else None)
+        self._preview_title.show(partial(_preview_title, job, slow))
         self._events.show(partial(format_jobs.events, snapshot))
         self._show_answer()
 
@@ -333,7 +334,9 @@ def _last_run(snapshot: Snapshot | None, name: str | None) -> Line:
     return format_estimate.last_run(deployment) if deployment is not None else ()
 
 
-def _preview_title(job: Job | None, view: View) -> Frame:
+def _preview_title(job: Job | None, slow: bool, view: View) -> Frame:
+    if slow:
+        return Frame((rule("PREVIEW", text("off: slow link", Role.DIM), view),))
     if job is None or job.preview is None:
         return Frame((rule("PREVIEW", text("none yet", Role.DIM), view),))
     return Frame((rule("PREVIEW", text(f"{job_name(job.id)} step {job.step}", Role.DIM), view),))

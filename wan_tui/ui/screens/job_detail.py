@@ -131,7 +131,7 @@ class JobDetail(_Page):
         self._text.show(stacked(detail) if wide or job.output is None else stacked(detail, sidecar))
         self._sidecar_rows.show(sidecar)
         self._sidecar_rows.display = job.output is not None
-        self._picture.show(job.preview)
+        self._picture.show(None if self.session.options.slow_link else job.preview)
         self._picture.display = self._picture.has_picture and job.output is None
 
     def _gone(self, view: View) -> Frame:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wan_tui.core.reel import Reel
     from wan_tui.ui.session import Session
 
+FAST_SECONDS, SLOW_SECONDS = 0.1, 1.0
 _KEYS = (("space", "pause"), ("left right", "step"), ("home", "begin again"), ("y", "copy path"), ("esc", "close"))
 
 
@@ -48,6 +49,7 @@ class Player(ModalScreen[None]):
         self._picture = PreviewView(id="player-picture", colour=session.colour, ascii_only=session.ascii_only)
         self._foot = LiveRows(id="player-foot", ascii_only=session.ascii_only)
         self._timer: Timer | None = None
+        self._skip = 1
         self._problem: str | None = None
         self.reel: Reel | None = None
         self.playback = Playback(0)
@@ -71,7 +73,10 @@ class Player(ModalScreen[None]):
             return
         self.reel, self.playback = reel, Playback(len(reel.frames), playing=len(reel.frames) > 1)
         if reel.seconds_apart:
-            self._timer = self.set_interval(max(reel.seconds_apart, 0.1), self._tick)
+            # On a slow link fewer pictures at the same speed: one fills the line for a good part of a second.
+            least = SLOW_SECONDS if self._session.options.slow_link else FAST_SECONDS
+            self._skip = max(round(least / reel.seconds_apart), 1)
+            self._timer = self.set_interval(reel.seconds_apart * self._skip, self._tick)
         self._redraw()
 
     def _failed(self, reason: str) -> None:
@@ -80,7 +85,7 @@ class Player(ModalScreen[None]):
             self._redraw()
 
     def _tick(self) -> None:
-        self._go(self.playback.tick())
+        self._go(self.playback.tick(self._skip))
 
     def _go(self, playback: Playback) -> None:
         if playback != self.playback:
@@ -99,7 +104,8 @@ class Player(ModalScreen[None]):
         facts: Line = ()
         if reel is not None:
             size = f"{reel.source_width}{glyphs.TIMES}{reel.source_height}"
-            rate = f"{reel.fps:g} fps, shown {1 / reel.seconds_apart:.1f}" if reel.seconds_apart else ""
+            shown = reel.seconds_apart * self._skip
+            rate = f"{reel.fps:g} fps, shown {1 / shown:.1f}" if shown else ""
             facts = dim_join(size, f"{reel.total} frames" if reel.total > 1 else "a picture", rate)
         return Frame((spread(text(clean(self._about_it), Role.STRONG), facts, view.width),))
 
