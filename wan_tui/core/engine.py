@@ -327,7 +327,7 @@ class Engine:
             name: find_checkpoint(
                 self._catalogue.find(deployment.model), self._settings.paths.models, deployment.checkpoint
             )
-            for name, deployment in self._settings.deployments.items()
+            for name, deployment in self._settings.replicas.items()
         }
         if self._sample_host is not None:
             return self._sample_host(), checkpoints

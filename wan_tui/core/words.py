@@ -187,6 +187,7 @@ class UnloadCause(StrEnum):
     EVICTED = "evicted"
     SHUTDOWN = "shutdown"
     RECONFIGURED = "reconfigured"
+    REPLANNED = "replanned"
     FAILED = "failed"
 
 
@@ -198,6 +199,15 @@ class RestartReason(StrEnum):
     STALLED = "stalled"
     OUT_OF_MEMORY = "out_of_memory"
     LOAD_FAILED = "load_failed"
+
+
+class ReplanReason(StrEnum):
+    """Why a loaded deployment gets another plan for its next job."""
+
+    MEMORY_TAKEN = "memory_taken"
+    MEMORY_FREED = "memory_freed"
+    THROTTLED = "throttled"
+    SLOW_STEPS = "slow_steps"
 
 
 class Severity(StrEnum):

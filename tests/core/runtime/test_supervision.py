@@ -137,7 +137,7 @@ def on_gpu(found: Deployment, peak_gib: float, headroom_gib: float, idle_since: 
     memory = MemoryEstimate(
         basis=Basis.MODELLED, loaded_bytes=0, peak_bytes=int(peak_gib * GIB), host_bytes=0, phases=()
     )
-    found.plan = plan
+    found.plan, found.peak_bytes = plan, memory.peak_bytes
     found.compatibility = Compatibility(
         verdict=Verdict.TIGHT, reason="", plan=plan, memory=memory, headroom_bytes=int(headroom_gib * GIB)
     )

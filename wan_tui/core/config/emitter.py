@@ -44,6 +44,12 @@ DEFAULT_FILE = """\
 # load_stall_seconds = 300.0     # and a load that makes no progress
 # restarts = 5                   # by itself, within half an hour; 0 is never
 
+[replanning]                     # another plan or GPU for the next job, when the device changed under a deployment
+# enabled = true
+# settle_seconds = 20.0          # for so long the change must last
+# hold_seconds = 300.0           # and so long a plan is kept
+# gain_ratio = 0.15              # of the time of what waits that it must save, loading again included
+
 [agent]
 # idle_exit_seconds = 600.0      # one that wan-tui started ends when it is idle for so long; 0 is never
 # drain_seconds = 30.0           # how long what runs may take to finish when the agent ends
@@ -64,6 +70,8 @@ DEFAULT_FILE = """\
 # profile = "auto"             # auto or cpu
 # wanted_loaded = false        # load it when the engine starts
 # keep_alive_seconds = 600.0   # idle time before one that a job loaded is unloaded; -1 is never
+# replicas = 1                 # workers that share its jobs: story, story-2, story-3, each placed where it ends first
+# replan = true                # whether its plan may change between two jobs
 # checkpoint = "/data/models/Wan2.2-T2V-A14B-Diffusers"
 # transformer = "/data/gguf/high-noise-Q4_K_M.gguf"  # a single file, GGUF or safetensors, in the place of the
 # transformer_2 = "/data/gguf/low-noise-Q4_K_M.gguf" # checkpoint's; both experts alike

@@ -18,6 +18,7 @@ from pydantic import (
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.catalog.profiles import Profile, TextEncoderPlace, built_in_profiles, profile_of
 from wan_tui.core.config.environment import Override, overrides
+from wan_tui.core.config.replicas import MAX_REPLICAS, replica_names
 from wan_tui.core.config.template import DEFAULT_TEMPLATE, check_template
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.paths import config_file, default_paths
@@ -82,9 +83,11 @@ class LoraSettings(_Section):
 
 
 class DeploymentSettings(_Section):
-    """One thing to run. ``device``: ``auto`` (the GPU with most room, else the CPU), ``cpu`` or ``gpu:N``.
+    """One thing to run. ``device``: ``auto`` (where it fits and ends first, else the CPU), ``cpu`` or ``gpu:N``.
 
     ``keep_alive_seconds``: how long one that a job loaded stays after the last job; 0 not at all, -1 for ever.
+    ``replicas``: so many workers share its queue, each a deployment of its own (``replicas.py``). ``replan``: whether
+    its plan may change between two jobs when the device does.
     ``transformer`` (of the high noise) and ``transformer_2`` (of the low noise) are single files, GGUF or safetensors,
     in the place of the checkpoint's; everything else still comes from the checkpoint.
     """
@@ -98,6 +101,8 @@ class DeploymentSettings(_Section):
     transformer_2: Path | None = None
     loras: list[LoraSettings] = Field(default_factory=list, max_length=16)
     keep_alive_seconds: float = Field(default=600, ge=-1, le=31_536_000)
+    replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
+    replan: bool = True
     defaults: RequestDefaults = Field(default_factory=RequestDefaults)
 
     @field_validator("model")
@@ -202,6 +207,19 @@ class SupervisionSettings(_Section):
     restarts: int = Field(default=5, ge=0, le=100)
 
 
+class ReplanningSettings(_Section):
+    """When a loaded deployment gets another plan, or another GPU, for its next job.
+
+    What asks for it must last ``settle_seconds``, a plan is kept at least ``hold_seconds``, and unless the plan in
+    force no longer fits, what waits must end sooner by at least ``gain_ratio`` of its time, loading again included.
+    """
+
+    enabled: bool = True
+    settle_seconds: float = Field(default=20, ge=0, le=86_400)
+    hold_seconds: float = Field(default=300, ge=0, le=31_536_000)
+    gain_ratio: float = Field(default=0.15, ge=0, lt=1)
+
+
 class AgentSettings(_Section):
     """How an agent ends: by itself when one that a face started is idle for so long (0: never), and how long what
     runs may take to finish when it is told to."""
@@ -232,6 +250,7 @@ class Settings(_Section):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     supervision: SupervisionSettings = Field(default_factory=SupervisionSettings)
+    replanning: ReplanningSettings = Field(default_factory=ReplanningSettings)
     agent: AgentSettings = Field(default_factory=AgentSettings)
     ui: UiSettings = Field(default_factory=UiSettings)
     profiles: dict[DeploymentName, ProfileSettings] = Field(default_factory=dict)
@@ -248,11 +267,40 @@ class Settings(_Section):
                 raise ValueError(f"{name}.profile: {unknown_name('profile', deployment.profile, known)}")
         return value
 
+    @field_validator("deployments")
+    @classmethod
+    def _replicas_have_names_of_their_own(cls, value: dict[str, DeploymentSettings]) -> dict[str, DeploymentSettings]:
+        for name, deployment in value.items():
+            for replica in replica_names(name, deployment.replicas)[1:]:
+                if replica in value:
+                    raise ValueError(
+                        f"{name}.replicas = {deployment.replicas} makes {replica}, which is configured too: rename one"
+                    )
+        return value
+
     @property
     def known_profiles(self) -> dict[str, Profile]:
         """The built-in profiles and those of this configuration, by name; one of a built-in name replaces that."""
         own = {name: profile_of(name, entry.model_dump(mode="json")) for name, entry in self.profiles.items()}
         return {**built_in_profiles(), **own}
+
+    @property
+    def replicas(self) -> dict[str, DeploymentSettings]:
+        """What runs, by name: every deployment, and the further replicas of those that have some."""
+        return {
+            replica: deployment
+            for name, deployment in self.deployments.items()
+            for replica in replica_names(name, deployment.replicas)
+        }
+
+    @property
+    def queues(self) -> dict[str, str]:
+        """Of every replica the deployment whose jobs it runs."""
+        return {
+            replica: name
+            for name, deployment in self.deployments.items()
+            for replica in replica_names(name, deployment.replicas)
+        }
 
     def deployment(self, name: str) -> DeploymentSettings:
         """Settings of one deployment. Raises UsageError for an unknown name."""
@@ -268,6 +316,7 @@ _SCALAR_SECTIONS: dict[str, type[_Section]] = {
     "limits": LimitSettings,
     "validation": ValidationSettings,
     "supervision": SupervisionSettings,
+    "replanning": ReplanningSettings,
     "agent": AgentSettings,
 }
 

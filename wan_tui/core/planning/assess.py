@@ -25,6 +25,8 @@ def assess(
     *,
     own_pids: Collection[int] = (),
     reserved: Mapping[str, int] | None = None,
+    sharers: Mapping[str, int] | None = None,
+    paces: Mapping[str, float] | None = None,
     limits: LimitSettings | None = None,
     profiles: Mapping[str, Profile] | None = None,
     quantizations: frozenset[Quantization] = CHOOSABLE,
@@ -35,11 +37,11 @@ def assess(
 ) -> Compatibility:
     """Choose device and plan for the deployment's default clip and judge it.
 
-    ``own_pids`` are worker processes whose memory counts as free, ``reserved`` what others will hold (``room_of``),
-    ``profiles`` those that there are (default: the built-in ones), ``quantizations`` what can
-    be run on this host, ``fixed`` how the files that the deployment names are stored, whatever its profile says.
-    ``with_image`` says whether a picture is encoded (None: as the model needs), ``batch`` is clips at once; without
-    ``remedies`` what would make it fit is not looked for.
+    ``own_pids`` are worker processes whose memory counts as free, ``reserved`` what others will hold, ``sharers`` how
+    many they are and ``paces`` what was observed (``room_of``), ``profiles`` those that there are (default: the
+    built-in ones), ``quantizations`` what can be run on this host, ``fixed`` how the files that the deployment names
+    are stored, whatever its profile says. ``with_image`` says whether a picture is encoded (None: as the model needs),
+    ``batch`` is clips at once; without ``remedies`` what would make it fit is not looked for.
     """
     known = profiles or built_in_profiles()
     chosen = known[deployment.profile]
@@ -64,7 +66,8 @@ def assess(
     found = {
         gpu.uuid: room
         for gpu in hardware.gpus
-        if (room := room_of(gpu, own_pids=own_pids, reserved=reserved, limits=limits)) is not None
+        if (room := room_of(gpu, own_pids=own_pids, reserved=reserved, sharers=sharers, paces=paces, limits=limits))
+        is not None
     }
     allowed = tuple(found[gpu.uuid] for gpu in samples)
     answer = judge(task, allowed, host_room(host))
@@ -74,7 +77,7 @@ def assess(
     for gpu in samples:
         holders = holders_of(gpu, own_pids)
         pids = {*own_pids, *(process.pid for process in holders)}
-        room = room_of(gpu, own_pids=pids, reserved=reserved, limits=limits)
+        room = room_of(gpu, own_pids=pids, reserved=reserved, sharers=sharers, paces=paces, limits=limits)
         if holders and room is not None:
             emptied.append((room, holders))
     found_remedies = find_remedies(

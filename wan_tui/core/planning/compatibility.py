@@ -29,15 +29,16 @@ _ORDER = (Verdict.FITS, Verdict.OFFLOAD_REQUIRED, Verdict.TIGHT, Verdict.INCOMPA
 
 @functools.lru_cache(maxsize=512)
 def judge(task: Task, rooms: tuple[Room, ...], host: HostRoom) -> Compatibility:
-    """The best answer of ``rooms``: what runs before what is tight, then the fastest, then the first."""
-    answers = [judge_room(task, room, host) for room in rooms]
-    return min(answers, key=_rank)
+    """The best answer of ``rooms``: what runs before what is tight, then what ends first, then the first."""
+    # How slow a room is now says nothing about what fits in it: one answer for the same room, busy or not.
+    answers = [(judge_room(task, dataclasses.replace(room, slowdown=1.0), host), room.slowdown) for room in rooms]
+    return min(answers, key=lambda one: _rank(*one))[0]
 
 
-def _rank(answer: Compatibility) -> tuple[int, float, float]:
-    """What runs by its time and then by its headroom; what does not by how short it is, and then by time."""
+def _rank(answer: Compatibility, slowdown: float) -> tuple[int, float, float]:
+    """What runs by when it would end and then by its headroom; what does not by how short it is, and then by time."""
     runs = answer.verdict in (Verdict.FITS, Verdict.OFFLOAD_REQUIRED)
-    seconds = answer.seconds.expected if answer.seconds else 0.0
+    seconds = answer.seconds.expected * slowdown if answer.seconds else 0.0
     if runs:
         return 0, seconds, -(answer.headroom_bytes or 0)
     return _ORDER.index(answer.verdict), -(answer.headroom_bytes or 0), seconds

@@ -30,13 +30,18 @@ CHOOSABLE = frozenset(kind for kind in Quantization if not kind.is_gguf)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """A GPU as the planner sees it: ``total_bytes`` that exist, ``free_bytes`` that a plan could have now."""
+    """A GPU as the planner sees it: ``total_bytes`` that exist, ``free_bytes`` that a plan could have now.
+
+    ``slowdown``: everything takes so many times as long there as on the card alone and cool (others of ours that use
+    it too, a clock held down by heat). It decides between rooms and is in no estimate.
+    """
 
     device: str
     uuid: str | None
     total_bytes: int
     free_bytes: int
     gpu: GpuModel
+    slowdown: float = 1.0
 
     @property
     def label(self) -> str:

@@ -8,6 +8,11 @@ from wan_tui.core.hardware.samples import GpuSample, HostSample
 from wan_tui.core.planning.memory import GIB
 from wan_tui.core.planning.planner import HostRoom, Room
 
+# Clock limits that come from heat or from the power supply, as opposed to those that someone chose.
+HELD_DOWN = frozenset({"sw_thermal_slowdown", "hw_thermal_slowdown", "hw_slowdown", "hw_power_brake_slowdown"})
+# Clocks breathe: how much slower a card is held is told in quarters.
+_SLOWDOWN_GRAIN = 4
+
 # Free memory breathes; a verdict is only looked up again when it changed by more than this.
 _GRAIN_BYTES = 64 << 20
 
@@ -17,12 +22,15 @@ def room_of(
     *,
     own_pids: Collection[int] = (),
     reserved: Mapping[str, int] | None = None,
+    sharers: Mapping[str, int] | None = None,
+    paces: Mapping[str, float] | None = None,
     limits: LimitSettings | None = None,
 ) -> Room | None:
     """The GPU as a room; None when it does not answer.
 
     Memory of ``own_pids`` counts as free. ``reserved`` are bytes, by uuid, that other deployments will come to hold:
-    what is free is the smaller of what the driver says and of what they leave.
+    what is free is the smaller of what the driver says and of what they leave. ``sharers``, by uuid, are how many
+    they are: where all of them compute, each takes its turn. ``paces``, by uuid, are observed to expected step times.
     """
     if not sample.up or not sample.memory_total_bytes:
         return None
@@ -44,7 +52,20 @@ def room_of(
             capability_of(sample.compute_capability),
             clock_hertz=sample.sm_clock_max_hertz,
         ),
+        slowdown=max(
+            held_down_ratio(sample) * (1 + (sharers or {}).get(sample.uuid, 0)), (paces or {}).get(sample.uuid, 1.0)
+        ),
     )
+
+
+def held_down_ratio(sample: GpuSample) -> float:
+    """How many times as long the card takes because heat or power hold its clock down; 1 when nothing does."""
+    if not HELD_DOWN.intersection(sample.throttle_reasons or ()):
+        return 1.0
+    now, most = sample.sm_clock_hertz, sample.sm_clock_max_hertz
+    if not now or not most:
+        return 1.0
+    return max(round(_SLOWDOWN_GRAIN * most / now) / _SLOWDOWN_GRAIN, 1.0)
 
 
 def capability_of(text: str | None) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from wan_tui.core.planning.duration import DeviceRate
 from wan_tui.core.planning.plan import Compatibility, ExecutionPlan
 from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.launcher import WorkerExit
+from wan_tui.core.runtime.pace import Pace
+from wan_tui.core.runtime.replanning import Replanning
 from wan_tui.core.runtime.state import WorkerStatus
 from wan_tui.core.runtime.tallies import Tallies
 from wan_tui.core.runtime.timeline import MemoryRing
@@ -62,6 +64,10 @@ class Deployment:
     ``memory_cap_bytes`` is what an out-of-memory left to plan with, ``judged_cap_bytes`` the one that ``compatibility``
     knows of; ``stepped_down_for`` are jobs (or the load) that had their second try.
     ``settled`` is set while it is neither loading nor unloading. ``timed_out``: the running job was told to stop.
+    ``queue``: the deployment whose jobs it runs, itself unless it is a further replica; ``held_back``: an operator
+    unloaded this replica alone, so it takes no job until it is loaded by name. ``peak_bytes``: what ``plan`` is
+    estimated to take; ``ended_pid``: a worker that is gone and whose memory the driver may still book. ``left``: pace
+    and time (monotonic) of GPUs, by uuid, that it left because they were slow.
     """
 
     name: str
@@ -69,6 +75,8 @@ class Deployment:
     model: Model
     compatibility: Compatibility
     wanted_loaded: bool
+    queue: str = ""
+    held_back: bool = False
     state: LoadState = LoadState.UNLOADED
     state_changed_at: float = field(default_factory=time.time)
     judgement: Judgement = field(default_factory=Judgement)
@@ -89,6 +97,12 @@ class Deployment:
     worker: WorkerHandle | None = None
     worker_status: WorkerStatus | None = None
     plan: ExecutionPlan | None = None
+    peak_bytes: int = 0
+    ended_pid: int | None = None
+    pace: Pace = field(default_factory=Pace)
+    replanning: Replanning = field(default_factory=Replanning)
+    replanned_at: float | None = None
+    left: dict[str, tuple[float, float]] = field(default_factory=dict)
     rate: DeviceRate | None = None
     running_job: str | None = None
     timed_out: bool = False
@@ -100,6 +114,20 @@ class Deployment:
     unload_cause: UnloadCause | None = None
     load_failure: tuple[LoadFailureReason, str] | None = None
     timeline: MemoryRing = field(default_factory=MemoryRing)
+
+    def __post_init__(self) -> None:
+        self.queue = self.queue or self.name
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether ``plan`` is, or is about to be, that of a worker."""
+        return self.worker is not None or self.state is LoadState.LOADING
+
+    def place(self, found: Compatibility) -> None:
+        """Give it the plan of ``found`` for the worker that is about to start."""
+        self.compatibility, self.plan = found, found.plan
+        self.peak_bytes = found.memory.peak_bytes if found.memory else 0
+        self.pace = Pace()
 
     def enter(self, state: LoadState, failure: str | None = None) -> None:
         self.state, self.failure, self.state_changed_at = state, failure, time.time()

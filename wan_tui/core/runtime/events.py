@@ -108,6 +108,7 @@ class WorkerEvents:
                 self._queue.replace(after_phase(job, event, now))
             case protocol.StepDone():
                 deployment.tallies.step_seconds[event.expert].observe(event.seconds)
+                deployment.pace.saw(deployment.model, job, event)
                 self._queue.replace(after_step(job, event, now))
             case protocol.PreviewReady():
                 self._queue.replace(dataclasses.replace(job, preview=event.preview))

@@ -117,12 +117,21 @@ class JobQueue:
         notices = (*self._jobs[job_id].notices, notice)
         return self.update(job_id, state=JobState.QUEUED, notices=notices, begun=True, **_UNTOUCHED, **changes)
 
-    def queued(self, deployment: str) -> tuple[Job, ...]:
-        """Waiting jobs of a deployment in the order in which they will run."""
-        waiting = [
+    def waiting(self, deployment: str) -> tuple[Job, ...]:
+        """Waiting jobs of a deployment, for whichever of its replicas, in the order in which they will begin."""
+        found = [
             job for job in self._jobs.values() if job.state is JobState.QUEUED and job.request.deployment == deployment
         ]
-        return tuple(sorted(waiting, key=lambda job: job.turn))
+        return tuple(sorted(found, key=lambda job: job.turn))
+
+    def queued(self, replica: str) -> tuple[Job, ...]:
+        """Waiting jobs that ``replica`` (a deployment, where it has no others) will run, in their order."""
+        found = [
+            job
+            for job in self._jobs.values()
+            if job.state is JobState.QUEUED and (job.replica or job.request.deployment) == replica
+        ]
+        return tuple(sorted(found, key=lambda job: job.turn))
 
     def _end(self, job_id: str, state: JobState, **changes: Any) -> Job:
         job = self.update(job_id, state=state, ended_at=time.time(), phase=Phase.IDLE, estimated_end_at=None, **changes)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,17 @@ from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.ladder import has_smaller_plan, step_down_load
 from wan_tui.core.runtime.launcher import WorkerExit
-from wan_tui.core.runtime.room import RELEASE_PATIENCE_SECONDS, Gates, held_bytes, makes_way, sampled_after
+from wan_tui.core.runtime.room import (
+    RELEASE_PATIENCE_SECONDS,
+    Gates,
+    cannot_run,
+    held_bytes,
+    makes_way,
+    sampled_after,
+)
 from wan_tui.core.runtime.state import Job
 from wan_tui.core.units import format_bytes
-from wan_tui.core.words import JobFailureReason, LoadFailureReason, LoadState, RestartReason, UnloadCause, Verdict
+from wan_tui.core.words import JobFailureReason, LoadFailureReason, LoadState, RestartReason, UnloadCause
 
 SHUTDOWN_GRACE_SECONDS = 1.0
 
@@ -27,8 +34,9 @@ Log = Callable[[str, str, str], None]
 class Loader:
     """Changes load states. ``next_job`` is asked after every event, ``changed`` told after every change.
 
-    ``hardware`` and ``checkpoints`` are the newest readings; the manager keeps them so. ``on_worker_line`` is told the
-    deployment and each line that its worker writes to stderr.
+    ``place`` gives a deployment that is about to load its plan; ``stranded`` is told of one that failed to, before
+    the jobs that are left to it fail. ``hardware`` and ``checkpoints`` are the newest readings; the manager keeps them
+    so. ``on_worker_line`` is told the deployment and each line that its worker writes to stderr.
     """
 
     def __init__(
@@ -42,6 +50,8 @@ class Loader:
         log: Log,
         next_job: Callable[[Deployment], None],
         changed: Callable[[], None],
+        place: Callable[[Deployment], Awaitable[None]],
+        stranded: Callable[[Deployment], None],
     ) -> None:
         self._deployments = deployments
         self._launcher = launcher
@@ -51,6 +61,8 @@ class Loader:
         self._log = log
         self._next_job = next_job
         self._changed = changed
+        self._place = place
+        self._stranded = stranded
         self._gates = Gates()
         self.on_worker_line: Callable[[str, str], None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,22 +88,18 @@ class Loader:
     def begin_load(self, deployment: Deployment) -> None:
         deployment.wanted_loaded = True
         deployment.tallies.loads += 1
-        deployment.plan = deployment.compatibility.plan
-        if deployment.plan is None or deployment.compatibility.verdict is Verdict.INCOMPATIBLE:
-            deployment.load_failure = (LoadFailureReason.INCOMPATIBLE, deployment.compatibility.reason)
+        deployment.plan, deployment.held_back = None, False
+        deployment.load_failure = deployment.kill_reason = None
+        if _refused(deployment):
             self.load_failed(deployment)
             return
-        deployment.load_failure = deployment.kill_reason = None
         deployment.runs_since_load = 0
         deployment.vitals.began()
         deployment.enter(LoadState.LOADING)
-        self._log("info", deployment.name, f"loading {deployment.model.id} on {deployment.plan.device}")
         self._spawn(self._start_worker(deployment))
         self._changed()
 
     async def _start_worker(self, deployment: Deployment) -> None:
-        assert deployment.plan is not None
-
         def on_event(event: protocol.Event) -> None:
             hear(deployment, event)
             self._events.handle(deployment, event)
@@ -101,10 +109,25 @@ class Loader:
         def on_exit(ended: WorkerExit) -> None:
             self._worker_gone(deployment, ended)
 
+        await self._place(deployment)
+        if deployment.state is LoadState.LOADING and _refused(deployment):
+            self.load_failed(deployment)
+        if deployment.state is not LoadState.LOADING or deployment.plan is None:
+            self._called_off(deployment)
+            return
+        self._log("info", deployment.name, f"loading {deployment.model.id} on {deployment.plan.device}")
+        self._changed()
         async with self._gates.of(deployment.plan.device):
             if await self._room_for(deployment):
                 await self._launch(deployment, on_event, on_exit)
                 await deployment.settled.wait()
+            else:
+                self._called_off(deployment)
+
+    def _called_off(self, deployment: Deployment) -> None:
+        """Unloaded before there was a process: nobody else will say that it is."""
+        if deployment.state is LoadState.UNLOADING and deployment.worker is None:
+            self._unloaded(deployment)
 
     async def _room_for(self, deployment: Deployment) -> bool:
         """Unload idle deployments that hold the room; False when the load was called off meanwhile."""
@@ -168,19 +191,13 @@ class Loader:
             ended = WorkerExit(ended.returncode, (deployment.kill_reason,), told=True)
         deployment.worker = deployment.worker_status = None
         if pid is not None and deployment.plan is not None and deployment.plan.gpu_uuid is not None:
+            deployment.ended_pid = pid
             self._spawn(self._see_memory_back(deployment, deployment.plan.gpu_uuid, pid))
         if deployment.running_job is not None:
             self._spawn(self._clear(deployment, self._queue.get(deployment.running_job), pid))
             self._events.job_lost(deployment, ended, unloading=state is LoadState.UNLOADING)
         if state is LoadState.UNLOADING:
-            cause = deployment.unload_cause or UnloadCause.OPERATOR
-            deployment.tallies.unloads[cause] += 1
-            deployment.enter(LoadState.UNLOADED)
-            self._log("info", deployment.name, "unloaded: the worker process is gone")
-            again = cause not in (UnloadCause.SHUTDOWN, UnloadCause.RECONFIGURED)
-            wanted = self._queue.queued(deployment.name) or (cause is UnloadCause.FAILED and deployment.pinned)
-            if again and wanted:
-                self.begin_load(deployment)  # submitted while it was unloading, or unloaded to be planned anew
+            self._unloaded(deployment)
         elif state is LoadState.LOADING:
             if deployment.load_failure is None:
                 deployment.load_failure = (LoadFailureReason.WORKER_DIED, ended.description)
@@ -190,6 +207,18 @@ class Loader:
             deployment.enter(LoadState.FAILED, ended.description)
             deployment.vitals.failed(RestartReason.STALLED if deployment.kill_reason else RestartReason.CRASHED)
             self._log("error", deployment.name, ended.description)
+        self._changed()
+
+    def _unloaded(self, deployment: Deployment) -> None:
+        cause = deployment.unload_cause or UnloadCause.OPERATOR
+        deployment.tallies.unloads[cause] += 1
+        deployment.plan = None
+        deployment.enter(LoadState.UNLOADED)
+        self._log("info", deployment.name, "unloaded: the worker process is gone")
+        again = cause not in (UnloadCause.SHUTDOWN, UnloadCause.RECONFIGURED)
+        wanted = self._queue.queued(deployment.name) or (cause is UnloadCause.FAILED and deployment.pinned)
+        if again and wanted:
+            self.begin_load(deployment)  # submitted while it was unloading, or unloaded to be planned anew
         self._changed()
 
     def load_failed(self, deployment: Deployment) -> None:
@@ -206,6 +235,7 @@ class Loader:
 
     def fail_queued(self, deployment: Deployment, message: str) -> None:
         """Nothing will run the jobs that wait: say so to each."""
+        self._stranded(deployment)
         for job in self._queue.queued(deployment.name):
             self._queue.fail(job.id, JobFailureReason.LOAD_FAILED, message)
             deployment.tallies.jobs_failed[JobFailureReason.LOAD_FAILED] += 1
@@ -257,6 +287,8 @@ class Loader:
                 break
             await asyncio.sleep(0.25)
         deployment.unreleased_bytes = left
+        if deployment.ended_pid == pid:
+            deployment.ended_pid = None
         if left:
             self._log("warning", deployment.name, f"the driver still books {format_bytes(left)} for the ended worker")
         self._changed()
@@ -265,6 +297,13 @@ class Loader:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _refused(deployment: Deployment) -> bool:
+    """Whether it is not to be loaded; then its failure says why."""
+    if deployment.load_failure is None and cannot_run(deployment):
+        deployment.load_failure = (LoadFailureReason.INCOMPATIBLE, deployment.compatibility.reason)
+    return deployment.load_failure is not None
 
 
 def hear(deployment: Deployment, event: protocol.Event) -> None:

@@ -1,20 +1,21 @@
 """Makes deployments what they are wanted to be, and runs jobs on them."""
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from wan_tui.core.catalog import Catalogue
-from wan_tui.core.config import DeploymentSettings, Settings
-from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
+from wan_tui.core.config import Settings
+from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.history import History
-from wan_tui.core.planning.plan import Compatibility, GenerationRequest
+from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
 from wan_tui.core.runtime import protocol, queueing
 from wan_tui.core.runtime.asking import Asker
+from wan_tui.core.runtime.balancing import Balancer
 from wan_tui.core.runtime.deployment import Deployment, Launcher
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.events import WorkerEvents
@@ -23,8 +24,11 @@ from wan_tui.core.runtime.judging import Judge
 from wan_tui.core.runtime.ladder import is_planned_anew
 from wan_tui.core.runtime.loading import Loader, Log
 from wan_tui.core.runtime.queue_store import QueueStore, kept_queue
+from wan_tui.core.runtime.rebuilding import Rebuilder, new_deployment
 from wan_tui.core.runtime.reloading import Changes, changes
+from wan_tui.core.runtime.replanner import Replanner
 from wan_tui.core.runtime.restoring import restore
+from wan_tui.core.runtime.room import cannot_run, no_room_for_another
 from wan_tui.core.runtime.running import Runner
 from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.runtime.status import deployment_status
@@ -35,9 +39,9 @@ from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.request import check_output, normalise
 from wan_tui.core.words import (
     JobState,
+    LoadFailureReason,
     LoadState,
     UnloadCause,
-    Verdict,
 )
 
 
@@ -58,8 +62,6 @@ class Manager:
         self._settings = settings
         self._catalogue = catalogue
         self._closing = False
-        self._leaving: set[str] = set()
-        self._reloads: set[asyncio.Task[None]] = set()
         self._store = store
         self._log = log
         self._changed = changed
@@ -70,7 +72,10 @@ class Manager:
         self._due: set[str] = set()
         limit = settings.limits.max_queued_jobs
         self.queue = JobQueue(limit) if store is None else kept_queue(limit, store)
-        self._deployments = {name: self._new_deployment(name, wanted) for name, wanted in settings.deployments.items()}
+        self._deployments = {name: new_deployment(name, settings, catalogue) for name in settings.replicas}
+        self._balancer = Balancer(lambda: self._deployments, self.queue, self._estimator)
+        self._replanner = Replanner(self.queue, log)
+        self._placing = asyncio.Lock()
         self._loader = Loader(
             deployments=lambda: self._deployments.values(),
             launcher=launcher,
@@ -80,6 +85,18 @@ class Manager:
             models=settings.paths.models,
             log=log,
             next_job=self._start_next_job,
+            changed=changed,
+            place=self._place,
+            stranded=lambda deployment: self._balancer.balance(deployment.queue),
+        )
+        self._rebuilder = Rebuilder(
+            deployments=self._deployments,
+            catalogue=catalogue,
+            queue=self.queue,
+            loader=self._loader,
+            assess=self._assess,
+            unload=self.unload,
+            log=log,
             changed=changed,
         )
         paths = settings.paths
@@ -105,6 +122,8 @@ class Manager:
         self._host = host
         for deployment in list(self._deployments.values()):
             await self._assess(deployment, host)
+            others, policy = list(self._deployments.values()), self._settings.replanning
+            await self._replanner.look(deployment, self._judge, hardware, host, others, policy)
         self._supervise()
         record_memory(self._deployments.values(), self.queue, hardware, host.sampled_at)
         self._changed()
@@ -113,10 +132,23 @@ class Manager:
         others, wanted, cap = list(self._deployments.values()), deployment.settings, deployment.memory_cap_bytes
         answer = await asyncio.to_thread(self._judge.compatibility, deployment, self._loader.hardware, host, others)
         if deployment.settings is wanted:  # else it was configured anew meanwhile, and is judged again
-            deployment.compatibility = self._judge.as_observed(deployment, answer)
+            deployment.compatibility = found = self._judge.as_observed(deployment, answer)
+            if found.memory is not None and found.plan == deployment.plan:
+                deployment.peak_bytes = found.memory.peak_bytes
             deployment.judged_cap_bytes = cap
             checkpoint = self._loader.checkpoints.get(deployment.name)
             deployment.judgement = self._judge.judgement(deployment, checkpoint, host)
+
+    async def _place(self, deployment: Deployment) -> None:
+        """Plan a load that is about to begin, one after the other: each counts on what those before it were given."""
+        async with self._placing:
+            hardware, others = self._loader.hardware, list(self._deployments.values())
+            answer = await asyncio.to_thread(self._judge.compatibility, deployment, hardware, self._host, others)
+            if deployment.state is not LoadState.LOADING:
+                return
+            deployment.place(self._judge.as_observed(deployment, answer))
+            if (refusal := no_room_for_another(deployment, others)) is not None:
+                deployment.load_failure = (LoadFailureReason.CANCELLED, refusal)
 
     async def validate(self, driver: DriverStatus, host: HostSample) -> None:
         """Evaluate every rule for the deployments that are due, or all; what takes a disk is done in a thread."""
@@ -130,7 +162,7 @@ class Manager:
 
     def want_validation(self, name: str | None = None) -> None:
         """Have the rules evaluated soon, for one deployment or for all. Raises UsageError for an unknown name."""
-        self._due |= set(self._deployments) if name is None else {self._find(name).name}
+        self._due |= set(self._deployments) if name is None else {self._balancer.find(name).name}
         self.validation_due.set()
 
     def listen_to_workers(self, on_line: Callable[[str, str], None]) -> None:
@@ -147,18 +179,30 @@ class Manager:
     def resume(self, jobs: Sequence[Job], whole: Mapping[str, Path]) -> None:
         """Take up the jobs of an earlier engine (``restore``); deployments that have some are loaded."""
         restore(self.queue, jobs, self._deployments.values(), self._log, whole)
+        for job in self.queue.jobs:
+            if job.state is JobState.QUEUED:  # there may be other replicas than there were
+                deployment = self._balancer.find(job.request.deployment)
+                estimate = self._estimator.estimate(deployment, job.request)
+                self.queue.update(job.id, replica=None, estimate=estimate)
         for deployment in self._deployments.values():
-            for job in self.queue.queued(deployment.name):
-                self.queue.update(job.id, estimate=self._estimator.estimate(deployment, job.request))
+            self._balancer.balance(deployment.queue)
             if self.queue.queued(deployment.name) and deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
                 self._loader.begin_load(deployment)
 
     async def load(self, name: str) -> None:
-        """Want a deployment loaded. Raises UsageError (unknown name) or WanTuiError (it cannot run here)."""
+        """Want a deployment loaded, with all its replicas or just the one named.
+
+        Raises UsageError (unknown name) or WanTuiError (it cannot run here).
+        """
         self._refuse_when_closing()
-        deployment = self._find(name)
+        meant = self._balancer.meant(name)
+        able = [deployment for deployment in meant if not cannot_run(deployment)] or meant
+        for deployment in able:
+            self._load(deployment)
+
+    def _load(self, deployment: Deployment) -> None:
         if deployment.state is LoadState.UNLOADING:
-            raise WanTuiError(f"{name} is unloading: load it again when that is done")
+            raise WanTuiError(f"{deployment.name} is unloading: load it again when that is done")
         deployment.pinned = True
         if deployment.state in (LoadState.LOADING, LoadState.LOADED):
             deployment.wanted_loaded = True
@@ -172,40 +216,53 @@ class Manager:
         self._loader.begin_load(deployment)
 
     async def unload(self, name: str) -> None:
-        """Want a deployment unloaded: its jobs end as cancelled, its worker exits."""
-        deployment = self._find(name)
-        deployment.wanted_loaded = deployment.pinned = False
-        for job in self.queue.queued(name):
-            self.queue.cancel(job.id)
-            deployment.tallies.jobs_cancelled += 1
-        self._loader.begin_unload(deployment, UnloadCause.OPERATOR)
+        """Want a deployment unloaded: its jobs end as cancelled, its worker exits.
+
+        What waits for a replica that is unloaded by name goes to the others.
+        """
+        meant = self._balancer.meant(name)
+        for deployment in meant:
+            deployment.wanted_loaded = deployment.pinned = False
+            deployment.held_back = len(meant) < len(self._balancer.group(deployment.queue))
+        self._balancer.balance(meant[0].queue)
+        for deployment in meant:
+            for job in self.queue.queued(deployment.name):
+                self.queue.cancel(job.id)
+                deployment.tallies.jobs_cancelled += 1
+        for deployment in meant:
+            self._loader.begin_unload(deployment, UnloadCause.OPERATOR)
+        self._deal(meant[0].queue)
 
     async def pin(self, name: str, *, pinned: bool) -> None:
         """Want a deployment loaded for good, or leave it to its keep-alive. Raises as ``load`` does."""
         if pinned:
             await self.load(name)
             return
-        self._find(name).pinned = False
+        for deployment in self._balancer.meant(name):
+            deployment.pinned = False
         self._changed()
 
     def timeline(self, name: str) -> Timeline:
         """The device memory of a deployment over the last hour. Raises UsageError for an unknown name."""
-        return self._find(name).timeline.frozen()
+        return self._balancer.find(name).timeline.frozen()
 
     async def generate(self, request: GenerationRequest) -> str:
         """Queue a request and return the job's id; loads the deployment if it is not. Raises WanTuiError."""
         self._refuse_when_closing()
-        deployment = self._find(request.deployment)
+        deployment = self._balancer.meant(request.deployment)[0]
+        group = self._balancer.group(deployment.queue)
         normalised, notices = normalise(request, deployment.model, self._settings.limits)
-        if deployment.state is not LoadState.LOADED:
+        if not any(one.state is LoadState.LOADED or not cannot_run(one) for one in group):
             self._refuse_what_cannot_run(deployment)
         await asyncio.to_thread(self._check_output, request.output)
-        job = self.queue.submit(normalised, notices)
+        job = self.queue.submit(dataclasses.replace(normalised, deployment=deployment.queue), notices)
         self.queue.update(job.id, estimate=self._estimator.estimate(deployment, normalised))
-        self._log("info", deployment.name, f"job {job.id} queued" + "".join(f"; {notice}" for notice in notices))
+        self._balancer.balance(deployment.queue)
+        deployment = self._balancer.find(self.queue.get(job.id).replica or deployment.queue)
+        self._log("info", deployment.queue, f"job {job.id} queued" + "".join(f"; {notice}" for notice in notices))
         if deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
             self._loader.begin_load(deployment)
-        self._start_next_job(deployment)
+        self._deal(deployment.queue)
         self._changed()
         if self._store is not None:
             await asyncio.wrap_future(self._store.keep(self.queue.get(job.id)))
@@ -216,7 +273,7 @@ class Manager:
         job = self.queue.get(job_id)
         if job.state.ended:
             raise UsageError(f"job {job_id} is already {job.state}")
-        deployment = self._find(job.request.deployment)
+        deployment = self._balancer.find(job.replica or job.request.deployment)
         if job.state is JobState.QUEUED:
             self.queue.cancel(job_id)
             deployment.tallies.jobs_cancelled += 1
@@ -247,7 +304,7 @@ class Manager:
         """Take a job that waits or has ended off the list. Raises UsageError while it runs."""
         job = queueing.remove(self.queue, job_id)
         if job.state is JobState.QUEUED:
-            self._find(job.request.deployment).tallies.jobs_cancelled += 1
+            self._balancer.find(job.replica or job.request.deployment).tallies.jobs_cancelled += 1
         self._log("info", job.request.deployment, f"job {job_id} removed from the queue")
         self._changed()
 
@@ -263,79 +320,10 @@ class Manager:
         self._loader.use(settings.paths.cache, settings.paths.models)
         self._runner.use(settings.paths.outputs, settings.paths.output_template)
         self.queue.limit = settings.limits.max_queued_jobs
-        for name in found.removed:
-            self._begin(self._remove(self._deployments[name]))
-        for name in found.rebuilt:
-            self._begin(self._rebuild(self._deployments[name], settings.deployments[name]))
-        for name in found.adjusted:
-            self._adjust(self._deployments[name], settings.deployments[name])
-        for name in found.added:
-            if name in self._leaving:  # removed a moment ago and back again
-                await self._settled(self._deployments[name])
-            deployment = self._deployments[name] = self._new_deployment(name, settings.deployments[name])
-            await self._assess(deployment, host)
-            if deployment.wanted_loaded:
-                deployment.pinned = True
-                self._loader.begin_load(deployment)
+        await self._rebuilder.apply(found, settings, host)
         self.want_validation()
         self._changed()
         return found
-
-    def _new_deployment(self, name: str, wanted: DeploymentSettings) -> Deployment:
-        return Deployment(
-            name=name,
-            settings=wanted,
-            model=self._catalogue.find(wanted.model),
-            compatibility=Compatibility(verdict=Verdict.UNKNOWN, reason="the hardware has not been read yet"),
-            wanted_loaded=wanted.wanted_loaded,
-        )
-
-    async def _remove(self, deployment: Deployment) -> None:
-        self._leaving.add(deployment.name)
-        try:
-            await self.unload(deployment.name)
-            await self._settled(deployment)
-            if self._deployments[deployment.name] is deployment:
-                del self._deployments[deployment.name]
-        finally:
-            self._leaving.discard(deployment.name)
-        self._log("info", deployment.name, "removed: it is no longer configured")
-        self._changed()
-
-    async def _rebuild(self, deployment: Deployment, wanted: DeploymentSettings) -> None:
-        was_up = deployment.state in (LoadState.LOADING, LoadState.LOADED)
-        if was_up:
-            self._log("info", deployment.name, "configured otherwise: its worker ends")
-            self._loader.begin_unload(deployment, UnloadCause.RECONFIGURED)
-        await self._settled(deployment)
-        deployment.model = self._catalogue.find(wanted.model)
-        again = wanted.wanted_loaded or (was_up and deployment.pinned) or bool(self.queue.queued(deployment.name))
-        self._adjust(deployment, wanted, load=False)
-        await self._assess(deployment, self._host)
-        if again and not self._closing and deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
-            deployment.vitals.restarts.clear()
-            self._loader.begin_load(deployment)
-        self._changed()
-
-    def _adjust(self, deployment: Deployment, wanted: DeploymentSettings, *, load: bool = True) -> None:
-        before, deployment.settings = deployment.settings, wanted
-        if before.wanted_loaded == wanted.wanted_loaded:
-            return
-        # No longer wanted is not unwanted: its keep-alive decides when it goes.
-        deployment.pinned = wanted.wanted_loaded
-        deployment.wanted_loaded = wanted.wanted_loaded or deployment.state is LoadState.LOADED
-        if load and wanted.wanted_loaded and deployment.state in (LoadState.UNLOADED, LoadState.FAILED):
-            self._loader.begin_load(deployment)
-
-    @staticmethod
-    async def _settled(deployment: Deployment) -> None:
-        if deployment.state in (LoadState.LOADING, LoadState.UNLOADING):
-            await deployment.settled.wait()
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
 
     def _refuse_when_closing(self) -> None:
         if self._closing:
@@ -354,17 +342,11 @@ class Manager:
     async def close(self) -> None:
         """Stop every worker and wait until the processes are gone."""
         self._closing = True
-        for task in self._reloads:
-            task.cancel()
+        self._rebuilder.close()
         for deployment in self._deployments.values():
             deployment.wanted_loaded = False
             self._loader.begin_unload(deployment, UnloadCause.SHUTDOWN)
         await self._loader.finished()
-
-    def _find(self, name: str) -> Deployment:
-        if name not in self._deployments:
-            raise unknown_name("deployment", name, self._deployments)
-        return self._deployments[name]
 
     def _check_output(self, output: str | None) -> None:
         if output is None:
@@ -384,17 +366,33 @@ class Manager:
         check_output(path)
 
     def _refuse_what_cannot_run(self, deployment: Deployment) -> None:
-        verdict, reason = deployment.compatibility.verdict, deployment.compatibility.reason
-        if deployment.compatibility.plan is None or verdict is Verdict.INCOMPATIBLE:
-            raise WanTuiError(f"{deployment.name} cannot be loaded ({verdict}): {reason}")
+        if cannot_run(deployment):
+            found = deployment.compatibility
+            raise WanTuiError(f"{deployment.name} cannot be loaded ({found.verdict}): {found.reason}")
 
     def _start_next_job(self, deployment: Deployment) -> None:
-        self._runner.start_next(deployment)
+        """What follows an event of its worker; while it runs a job that is nothing."""
+        if deployment.running_job is None:
+            self._deal(deployment.queue)
+
+    def _deal(self, queue: str) -> None:
+        """Give what waits to the replica where it ends first; those that have something begin, and load for it."""
+        self._balancer.balance(queue)
+        group = self._balancer.group(queue)
+        for deployment in group:
+            if self._replanner.change(deployment):
+                self._loader.begin_unload(deployment, UnloadCause.REPLANNED)
+            idle = deployment.state is LoadState.UNLOADED and len(group) > 1 and not self._closing
+            if idle and self.queue.queued(deployment.name):
+                self._loader.begin_load(deployment)
+            self._runner.start_next(deployment)
 
     def _supervise(self) -> None:
         """Act on what is silent, stuck, idle or broken; part of every poll."""
         policy, now = self._settings.supervision, time.monotonic()
         for deployment in self._deployments.values():
+            if deployment.queue == deployment.name:
+                self._deal(deployment.queue)
             if is_planned_anew(deployment):
                 self._loader.step_down(deployment)
             if deployment.replan:

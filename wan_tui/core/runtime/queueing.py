@@ -45,7 +45,7 @@ def move(queue: JobQueue, job_id: str, by: int) -> None:
     job = queue.get(job_id)
     if job.state is not JobState.QUEUED:
         raise UsageError(f"job {job_id} is {job.state}: only a job that waits can be moved")
-    for changed, priority in moved(queue.queued(job.request.deployment), job_id, by).items():
+    for changed, priority in moved(queue.waiting(job.request.deployment), job_id, by).items():
         before = queue.get(changed)
         queue.rewrite(dataclasses.replace(before, request=dataclasses.replace(before.request, priority=priority)))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wan_tui.core.config import DeploymentSettings, Settings
 
 # What can change under a running worker; everything else of a deployment needs another one.
-_OF_THE_ENGINE = frozenset({"wanted_loaded", "keep_alive_seconds", "defaults"})
+_OF_THE_ENGINE = frozenset({"wanted_loaded", "keep_alive_seconds", "replicas", "replan", "defaults"})
 # Read once, when the process starts.
 _AT_START: dict[str, Callable[[Settings], object]] = {
     "polling.deadline_seconds": lambda settings: settings.polling.deadline_seconds,
@@ -45,7 +45,7 @@ class Changes:
 
 def changes(before: Settings, after: Settings) -> Changes:
     """What ``after`` asks for where ``before`` applies."""
-    old, new = before.deployments, after.deployments
+    old, new = before.replicas, after.replicas
     kept = [name for name in new if name in old]
     rebuilt = [name for name in kept if _another_worker(before, after, name)]
     return Changes(
@@ -58,7 +58,7 @@ def changes(before: Settings, after: Settings) -> Changes:
 
 
 def _another_worker(before: Settings, after: Settings, name: str) -> bool:
-    old, new = before.deployments[name], after.deployments[name]
+    old, new = before.replicas[name], after.replicas[name]
     keys = DeploymentSettings.model_fields.keys() - _OF_THE_ENGINE
     same_profile = before.known_profiles[old.profile] == after.known_profiles[new.profile]
     return not same_profile or any(getattr(old, key) != getattr(new, key) for key in keys)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from wan_tui.core.hardware.samples import HardwareSample
 from wan_tui.core.runtime.deployment import Deployment
-from wan_tui.core.words import LoadState
+from wan_tui.core.words import LoadState, Verdict
 
 # The driver takes a moment to give memory back after a process is gone.
 RELEASE_PATIENCE_SECONDS = 5.0
@@ -46,8 +46,24 @@ def makes_way(asking: Deployment, others: Iterable[Deployment]) -> list[Deployme
         if short <= 0:
             break
         chosen.append(other)
-        short -= other.compatibility.memory.peak_bytes if other.compatibility.memory else 0
+        short -= other.peak_bytes
     return chosen if short <= 0 else []
+
+
+def cannot_run(deployment: Deployment) -> bool:
+    """Whether its verdict forbids to load it."""
+    found = deployment.compatibility
+    return found.plan is None or found.verdict is Verdict.INCOMPATIBLE
+
+
+def no_room_for_another(asking: Deployment, others: Sequence[Deployment]) -> str | None:
+    """Why a further replica is not loaded: what runs already would only run out of memory with it."""
+    found = asking.compatibility
+    loaded = (LoadState.LOADING, LoadState.LOADED)
+    up = [one for one in others if one is not asking and one.queue == asking.queue and one.state in loaded]
+    if not up or found.plan is None or found.plan.gpu_uuid is None or (found.headroom_bytes or 0) >= 0:
+        return None
+    return None if makes_way(asking, others) else f"no room beside {', '.join(one.name for one in up)}: {found.reason}"
 
 
 def held_bytes(hardware: HardwareSample, gpu_uuid: str | None, pid: int) -> int:

@@ -3,9 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from wan_tui.core.planning.plan import Clip, Compatibility, GenerationRequest, StageSeconds, TimeEstimate
+from wan_tui.core.planning.plan import (
+    Clip,
+    Compatibility,
+    ExecutionPlan,
+    GenerationRequest,
+    StageSeconds,
+    TimeEstimate,
+)
 from wan_tui.core.validation.findings import Finding
-from wan_tui.core.words import JobFailureReason, JobState, LoadState, Phase
+from wan_tui.core.words import JobFailureReason, JobState, LoadState, Phase, ReplanReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,8 @@ class Job:
     ``observed_seconds`` and ``stages`` leave out loading and waiting, so they compare with ``estimate``.
     ``retried`` counts failures after which it was queued again, ``interruptions`` engines that ended under it;
     ``begun`` says that it ran before it was queued again, for whatever reason. ``target`` is where its last run was to
-    put the video, which may have got a number behind its name; ``output`` is where a finished one is.
+    put the video, which may have got a number behind its name; ``output`` is where a finished one is. ``replica`` is
+    which replica of its deployment runs it, or will as far as can be predicted; None where there is only one.
     """
 
     id: str
@@ -55,6 +63,7 @@ class Job:
     interruptions: int = 0
     begun: bool = False
     target: str | None = None
+    replica: str | None = None
 
     @property
     def turn(self) -> tuple[bool, int]:
@@ -164,9 +173,24 @@ class ValidationStatus:
     last_duration_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """Another plan that a loaded deployment is to get, and why; ``due`` means before its next job."""
+
+    plan: ExecutionPlan
+    reason: ReplanReason
+    text: str
+    due: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentStatus:
-    """One deployment now: what is wanted, what is, what would be."""
+    """One deployment now: what is wanted, what is, what would be.
+
+    ``plan`` is the one that its worker runs, while ``compatibility`` has the one that it would get now; ``next_plan``
+    is a change that the engine considers, ``replanned_at`` the last one (Unix seconds). ``replica_of`` is the
+    deployment whose jobs it shares with others, None for one that has no replicas.
+    """
 
     name: str
     model: str
@@ -193,6 +217,10 @@ class DeploymentStatus:
     last_load_seconds: float | None = None
     last_generation_seconds: float | None = None
     last_estimated_seconds: float | None = None
+    plan: ExecutionPlan | None = None
+    next_plan: PlanChange | None = None
+    replanned_at: float | None = None
+    replica_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

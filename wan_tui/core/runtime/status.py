@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.runtime.deployment import Deployment
-from wan_tui.core.runtime.state import DeploymentStatus, Job, SkippedRule, ValidationStatus
+from wan_tui.core.runtime.state import DeploymentStatus, Job, PlanChange, SkippedRule, ValidationStatus
 from wan_tui.core.runtime.supervision import idle_unload_at
 from wan_tui.core.words import Outcome, Phase
 
@@ -37,7 +37,16 @@ def deployment_status(deployment: Deployment, queued: Sequence[Job], running: Jo
         last_load_seconds=deployment.last_load_seconds,
         last_generation_seconds=deployment.last_generation_seconds,
         last_estimated_seconds=deployment.last_estimated_seconds,
+        plan=deployment.plan if deployment.is_placed else None,
+        next_plan=_next_plan(deployment),
+        replanned_at=deployment.replanned_at,
+        replica_of=deployment.queue if deployment.settings.replicas > 1 else None,
     )
+
+
+def _next_plan(deployment: Deployment) -> PlanChange | None:
+    wish = deployment.replanning.wish
+    return PlanChange(wish.plan, wish.reason, wish.text, deployment.replanning.due) if wish else None
 
 
 def validation_status(deployment: Deployment) -> ValidationStatus:
