@@ -112,7 +112,7 @@ def test_every_mistake_is_named_with_the_nearest_key(home: Path) -> None:
     file.write_text("[exporter]\nprot = 1\n[poling]\nx = 1\n")
     found = check_configuration(file)
     assert [finding.code for finding in found] == ["WAN102", "WAN102"]
-    assert {finding.fix.split("?")[0] for finding in found} == {"did you mean port", "did you mean polling"}
+    assert {finding.fix.split("?")[0] for finding in found} == {"did you mean port", "did you mean polling, replanning"}
 
 
 def test_good_files_have_no_findings(home: Path) -> None:
