@@ -1,11 +1,14 @@
 """wan-tui generate --batch: all lines are checked before the first is queued, then all are followed."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.cli.harness import config, wan_tui
+from wan_tui.agent.places import places
+from wan_tui.agent.spawn import ensure_agent
 from wan_tui.core.video import read_mp4
 
 TINY = {"width": 64, "height": 64, "frames": 5, "steps": 1}
@@ -117,3 +120,39 @@ def test_files_that_are_no_batch_are_one_clear_line(home: Path) -> None:
     run = wan_tui("--config", config(home, small), "generate", "pocket", "--batch", batch(home, *[{"prompt": "x"}] * 2))
     assert run.returncode == 2
     assert "2 jobs, and the queue takes 1 (limits.max_queued_jobs)" in run.stderr
+
+
+STUDIO = """\
+[exporter]
+port = 0
+[limits]
+max_steps = 2
+[deployments.studio]
+model = "t2v-pocket"
+profile = "cpu"
+"""
+
+
+def test_an_agent_that_runs_is_asked_about_its_deployments_and_limits_whatever_is_configured_here(home: Path) -> None:
+    asyncio.run(ensure_agent(places(), Path(config(home, STUDIO))))
+    file = batch(
+        home,
+        {"prompt": "fine", **TINY},
+        {"prompt": "x", **TINY, "steps": 3},
+        {"prompt": " ", **TINY},
+        {"prompt": "y", **TINY, "steps": 3},
+    )
+    run = wan_tui("generate", "studio", "--batch", file)
+    assert run.returncode == 2, run.stderr
+    told = run.stderr.strip().splitlines()
+    assert [line.split(": ")[1].rsplit(":", 1)[1] for line in told] == ["2", "3", "4"], run.stderr
+    assert "limits.max_steps" in told[0]
+    assert "the prompt is empty" in told[1]
+
+    run = wan_tui("generate", "pocket", "--batch", file)
+    assert run.returncode == 2
+    assert "unknown deployment 'pocket': known: studio" in run.stderr, (
+        "pocket is only in the configuration of this shell"
+    )
+
+    assert json.loads(wan_tui("status", "--json").stdout)["jobs"] == [], "nothing was queued"

@@ -25,6 +25,7 @@ from wan_tui.core.config.settings import LimitSettings
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.plan import Clip, GenerationRequest
+from wan_tui.core.planning.questions import MAX_QUESTIONS, Question
 from wan_tui.core.runtime.state import Job
 from wan_tui.core.units import format_seconds
 from wan_tui.core.validation.request import check_output, normalise
@@ -64,11 +65,12 @@ class BatchLine(BaseModel):
 def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json: bool, where: Where) -> int:
     """Run every line of ``file``; status 1 when any does not finish. Raises WanTuiError.
 
-    With a wrong line nothing is queued: every one that is wrong is told, and the status is 2. On another host only
-    that host knows its files and limits: there the engine checks them, and takes all lines or none.
+    With a wrong line nothing is queued: every one that is wrong is told, and the status is 2. An agent that runs is
+    asked about its deployments, whatever is configured here; files of another host are checked when a line is queued,
+    and then it takes all lines or none.
     """
     lines = read_lines(file)
-    if where.host is None:
+    if not where.agent_is_there:
         settings = load_settings(config)
         wanted = settings.deployment(deployment)
         model = load_catalogue().find(wanted.model)
@@ -84,7 +86,10 @@ def generate_batch(config: Path | None, deployment: str, file: Path, *, as_json:
             status = snapshot.deployment(deployment)
             if status is None:
                 raise unknown_name("deployment", deployment, [known.name for known in snapshot.deployments])
-            requests, problems = read_batch(file, lines, deployment, status.defaults, None)
+            here = None if where.host else _known_here(status.model)
+            requests, problems = read_batch(file, lines, deployment, status.defaults, here)
+            problems = [*problems, *await _refusals(client, file, requests)]
+            problems.sort(key=lambda problem: int(problem.removeprefix(f"{file}:").partition(":")[0]))
         else:
             requests, problems = found
         if problems:
@@ -119,6 +124,37 @@ class Here:
 
     model: Model
     limits: LimitSettings
+
+
+def _known_here(model: str) -> Here | None:
+    """What an agent on this host leaves to be checked here; it knows its limits itself."""
+    try:
+        return Here(load_catalogue().find(model), LimitSettings())
+    except UsageError:
+        return None
+
+
+async def _refusals(client: Client, file: Path, requests: dict[int, GenerationRequest]) -> list[str]:
+    """Lines whose clip the engine would refuse, asked once for each clip."""
+    lines: dict[Question, list[int]] = {}
+    for number, request in requests.items():
+        question = Question(
+            deployment=request.deployment,
+            width=request.width,
+            height=request.height,
+            frames=request.frames,
+            steps=request.steps,
+            guidance=request.guidance,
+            remedies=False,
+        )
+        lines.setdefault(question, []).append(number)
+    questions = list(lines)
+    problems: dict[int, str] = {}
+    for start in range(0, len(questions), MAX_QUESTIONS):
+        some = questions[start : start + MAX_QUESTIONS]
+        for question, answer in zip(some, await client.assess(some), strict=True):
+            problems |= dict.fromkeys(lines[question], answer.refusal) if answer.refusal else {}
+    return [f"{file}:{number}: {problem}" for number, problem in sorted(problems.items())]
 
 
 def read_lines(file: Path) -> dict[int, str]:
@@ -203,9 +239,9 @@ async def _follow(
 ) -> list[Job]:
     ended: list[Job] = []
     async for snapshot in client.snapshots():
-        status = snapshot.deployment(deployment)
         for job_id, number in list(waiting.items()):
             job = snapshot.job(job_id)
+            status = snapshot.deployment((job and job.replica) or deployment)
             if job is None or status is None:
                 raise WanTuiError(f"job {job_id} (line {number}) is no longer known to the engine")
             if job.state is JobState.RUNNING or job_id == next(iter(waiting)):

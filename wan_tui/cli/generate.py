@@ -171,7 +171,8 @@ async def _run(client: Client, request: GenerationRequest, *, embedded: bool) ->
     narrator = Narrator(sys.stderr)
     try:
         async for snapshot in client.snapshots():
-            job, deployment = snapshot.job(job_id), snapshot.deployment(request.deployment)
+            job = snapshot.job(job_id)
+            deployment = snapshot.deployment((job and job.replica) or request.deployment)
             if job is None or deployment is None:
                 break
             narrator.tell(job, deployment)

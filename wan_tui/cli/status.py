@@ -6,6 +6,7 @@ from wan_tui.cli.attach import Where, run_on
 from wan_tui.cli.engine import first_snapshot
 from wan_tui.cli.text import columns
 from wan_tui.core.hardware.samples import GpuSample
+from wan_tui.core.runtime.state import DeploymentStatus
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import MISSING, format_bytes, format_ratio
 
@@ -49,7 +50,29 @@ def _gpu_cells(gpu: GpuSample) -> tuple[str, ...]:
 
 def _deployments(snapshot: Snapshot) -> str:
     rows = [
-        [status.name, status.model, status.state, status.compatibility.verdict, status.compatibility.reason]
+        [
+            status.name,
+            status.model,
+            status.state,
+            _device(status),
+            str(status.queued_jobs),
+            status.compatibility.verdict,
+            status.compatibility.reason,
+        ]
         for status in snapshot.deployments
     ]
-    return columns(["DEPLOYMENT", "MODEL", "STATE", "VERDICT", "WHY"], rows)
+    table = columns(["DEPLOYMENT", "MODEL", "STATE", "DEVICE", "QUEUED", "VERDICT", "WHY"], rows)
+    changes = [
+        f"{status.name}: {'next job' if change.due else 'considered'}: {change.text}"
+        for status in snapshot.deployments
+        if (change := status.next_plan) is not None
+    ]
+    return "\n".join([table, *changes])
+
+
+def _device(status: DeploymentStatus) -> str:
+    """Where its worker is; in brackets where it would be loaded."""
+    if status.plan is not None:
+        return status.plan.device
+    planned = status.compatibility.plan
+    return f"({planned.device})" if planned else MISSING
