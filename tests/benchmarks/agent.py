@@ -264,7 +264,8 @@ def _as_text(found: Report) -> str:
         walls = f"{ours.seconds:>10.2f}{theirs.seconds:>10.2f}{pair.time_ratio:>8.3f}"
         lines.append(f"{number:<6}{walls}{ours.cpu_seconds:>14.2f}{theirs.cpu_seconds:>14.2f}{pair.cpu_ratio:>8.3f}")
     own = statistics.median(pair.ours.agent_seconds for pair in found.pairs)
-    lines.append(f"median ratio: time {found.time_ratio:.3f}, processor {found.cpu_ratio:.3f} ({own:.2f} s of the agent)")
+    lines.append(f"median ratio: time {found.time_ratio:.3f}, processor {found.cpu_ratio:.3f}")
+    lines.append(f"of the processor seconds the agent itself took {own:.2f}, the rest is the worker's")
     lines.append(f"{f'idle, {GPUS} GPUs':<16}{'CPU s/min':>12}{'RSS MiB':>10}")
     for name, idle in (("agent", found.agent), ("aiohttp, pynvml", found.peer)):
         lines.append(f"{name:<16}{idle.cpu_seconds:>12.2f}{idle.resident_bytes / 2**20:>10.0f}")
