@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-all selftest lint format dashboards rules metrics install system-packages clean
+.PHONY: run test test-all selftest lint format dashboards rules metrics keys install system-packages clean
 
 run: .venv/.run
 	@exec $(BIN)/wan-tui
@@ -30,6 +30,9 @@ format: .venv/.test
 
 dashboards: .venv/.test
 	$(BIN)/python grafana/build_dashboards.py
+
+keys: .venv/.test
+	$(BIN)/python -c 'from wan_tui.ui.app import WanTuiApp; from wan_tui.ui.keys import page; print(page(WanTuiApp), end="")' > wan_tui/ui/KEYS.md
 
 rules: .venv/.test
 	$(BIN)/wan-tui rules --markdown > wan_tui/core/validation/rulebook/README.md

@@ -7,12 +7,8 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.faults.forking import Zygote
 
 # Tiny models on a shared machine: a second OpenMP thread costs more than it computes.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -23,16 +19,6 @@ os.environ["no_proxy"] = "*"
 def pocket_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache directory for the whole run: pocket models are written once."""
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def zygote(pocket_cache: Path) -> Iterator["Zygote"]:
-    """Has torch imported: a ``ForkingLauncher`` starts real workers from it in a moment."""
-    from tests.faults.forking import Zygote
-
-    process = Zygote(pocket_cache)
-    yield process
-    process.close()
 
 
 @pytest.fixture(autouse=True)

@@ -241,3 +241,13 @@ async def test_an_embedded_engine_can_be_changed_alike(file: Path) -> None:
             if snapshot.deployment("story").profile == "low-vram":  # type: ignore[union-attr]
                 break
     assert 'profile = "low-vram"' in text(file)
+
+
+async def test_a_first_file_is_written_once_and_taken_up(home: Path) -> None:
+    usual = default_paths().config / "wan-tui.toml"
+    async with configured(None) as (engine, client, _):
+        assert await client.init_configuration() == str(usual)
+        assert text(usual).startswith("# Configuration of wan-tui")
+        await until(engine, lambda s: s.config.exists and s.config.file == str(usual))
+        with pytest.raises(WanTuiError, match="exists and is never overwritten"):
+            await client.init_configuration()

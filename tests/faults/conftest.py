@@ -1,8 +1,19 @@
 """Fixtures of the faults."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from tests.faults.forking import Zygote
 from wan_tui.core.runtime import launcher, supervision
+
+
+@pytest.fixture(scope="session")
+def zygote(pocket_cache: Path) -> Iterator[Zygote]:
+    process = Zygote(pocket_cache)
+    yield process
+    process.close()
 
 
 @pytest.fixture

@@ -158,6 +158,10 @@ class FakeClient:
         self.applied.append(change)
         return "/home/wan/wan-tui.toml.bak"
 
+    async def init_configuration(self) -> str:
+        self._record("init", "")
+        return "/home/op/.config/wan-tui/wan-tui.toml"
+
     async def reload(self) -> None:
         self._record("reload", "")
 

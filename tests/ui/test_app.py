@@ -135,6 +135,26 @@ async def test_nothing_is_cut_off_at_the_bottom_of_a_small_terminal(drive: Drive
             assert "q quit" in shown
 
 
+async def test_a_newcomer_sees_where_they_are_what_fits_and_one_next_step(drive: Drive) -> None:
+    snapshot = idle_pocket()
+    none = replace(snapshot.config, exists=False, file="/home/op/.config/wan-tui/wan-tui.toml")
+    async with drive(replace(snapshot, config=none)) as it:
+        panel = it.text("#job")
+        assert "render-01, no GPU: models run on the processors here" in panel
+        assert "fits    pocket" in panel
+        assert "press  g  to generate" in panel
+        assert "press  W  to write /home/op/.config/wan-tui/wan-tui.toml" in panel
+        await it.press("W")
+        assert "Write a configuration file?" in it.screen_text()
+        await it.press("n")
+        assert it.client.commands == []
+        await it.press("W", "y")
+        assert it.client.commands == [("init", "")]
+        assert "accepted as /home/op/.config/wan-tui/wan-tui.toml" in it.text("#status")
+        await it.publish(replace(snapshot, number=58))
+        assert "press  W " not in it.text("#job")
+
+
 # -- commands
 
 

@@ -10,6 +10,7 @@ from tests.ui.conftest import Drive
 from tests.ui.test_shell import command
 from wan_tui.core.errors import UsageError
 from wan_tui.core.hardware.processes import ProcessDetail
+from wan_tui.core.hardware.samples import XidCount
 from wan_tui.core.hardware.trace import GpuTrace
 from wan_tui.ui import chart
 from wan_tui.ui.screens.gpus import GpuPage, GpusScreen
@@ -89,6 +90,19 @@ async def test_a_lost_gpu_says_so_and_what_to_do(drive: Drive) -> None:
         await it.settle()
         assert "✗ LOST" in it.text("#gpu-facts")
         assert "dmesg" in it.text("#gpu-facts")
+
+
+async def test_errors_of_the_driver_are_flags_and_stay_with_a_lost_gpu(drive: Drive) -> None:
+    snapshot = snapshots.eight_gpus_one_lost()
+    xid = (XidCount(79, 1, AT - 60), XidCount(13, 4, AT - 90))
+    gpus = [replace(gpu, xid_errors=xid) if gpu.index in (2, 6) else gpu for gpu in snapshot.gpus]
+    async with drive(replace(snapshot, gpus=tuple(gpus)), size=(160, 48)) as it:
+        rows = it.rows("#devices")
+        assert "! Xid 79, Xid 13 (4…" in rows[4]
+        assert "LOST  Xid 79, Xid 13 (4 times)  GPU is lost" in rows[8]
+        await command(it, ":gpu 2")
+        await it.settle()
+        assert "Xid 79, Xid 13 (4 times), the last 01:00 ago" in it.text("#gpu-facts")
 
 
 async def test_without_a_gpu_there_is_a_word_about_it(drive: Drive) -> None:

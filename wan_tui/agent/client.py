@@ -112,6 +112,10 @@ class Client(Protocol):
         """
         ...
 
+    async def init_configuration(self) -> str:
+        """Write the commented default configuration file; its name. Raises WanTuiError when there is one."""
+        ...
+
     async def reload(self) -> None:
         """Read the configuration file again; what is wrong with it shows in the snapshot, and the older one applies."""
 

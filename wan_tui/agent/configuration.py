@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_tui.agent.changes import Change, ChangePreview, of_deployment
+from wan_tui.core import atomic
 from wan_tui.core.config.editing import rewrite, unified, with_settings
+from wan_tui.core.config.emitter import DEFAULT_FILE
 from wan_tui.core.config.settings import load_settings, validated
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.paths import config_file, default_paths
@@ -48,8 +50,16 @@ class Configuration:
     async def check(self) -> None:
         """Evaluate the configuration rules; findings come up in the snapshot."""
         file = self.file
-        found = await asyncio.to_thread(_checked, file)
-        self._engine.configuration_checked(str(file), *found)
+        findings, fixable, exists = await asyncio.to_thread(_checked, file)
+        self._engine.configuration_checked(str(file), findings, fixable, exists=exists)
+
+    async def init(self) -> str:
+        """Write the commented default file, and take it up; its name. Raises WanTuiError when there is one."""
+        async with self._one_at_a_time:
+            file = self.file
+            await asyncio.to_thread(_create, file)
+            await self._reload()
+        return str(file)
 
     async def preview(self, change: Change) -> ChangePreview:
         """What ``change`` would do. Raises UsageError for one that makes no sense, or a file of the older form."""
@@ -120,10 +130,20 @@ class Configuration:
         return before, before if before is not None and _means(before, file) == meant else after
 
 
-def _checked(file: Path) -> tuple[tuple[Finding, ...], bool]:
+def _create(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic.create(file, DEFAULT_FILE.encode())
+    except FileExistsError:
+        raise WanTuiError(f"{file} exists and is never overwritten") from None
+    except OSError as error:
+        raise WanTuiError(f"cannot write {file}: {error.strerror}") from None
+
+
+def _checked(file: Path) -> tuple[tuple[Finding, ...], bool, bool]:
     exists = file.exists()
     findings = judge_configuration(file if exists else None).findings
-    return findings, exists and diagnose(file).mended is not None
+    return findings, exists and diagnose(file).mended is not None, exists
 
 
 def _means(text: str, file: Path) -> Settings | None:

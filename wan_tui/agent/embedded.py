@@ -138,6 +138,9 @@ class EmbeddedClient:
     async def apply(self, change: Change, base: str) -> str | None:
         return await self._ask(self._configuration.apply(change, base))
 
+    async def init_configuration(self) -> str:
+        return await self._ask(self._configuration.init())
+
     async def reload(self) -> None:
         await self._ask(self._configuration.reload())
 

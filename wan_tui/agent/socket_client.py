@@ -167,6 +167,9 @@ class SocketClient:
         backup: str | None = answer["backup"]
         return backup
 
+    async def init_configuration(self) -> str:
+        return str((await self._post("/v1/configuration/init"))["file"])
+
     async def reload(self) -> None:
         await self._post("/v1/configuration/reload")
 

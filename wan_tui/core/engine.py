@@ -227,9 +227,11 @@ class Engine:
         """The device memory of a deployment over the last hour: a query, which changes nothing."""
         return self._manager.timeline(deployment)
 
-    def configuration_checked(self, file: str, findings: tuple[Finding, ...], fixable: bool) -> None:
+    def configuration_checked(
+        self, file: str, findings: tuple[Finding, ...], fixable: bool, *, exists: bool = True
+    ) -> None:
         """Tell what the rules say about the file that the settings come from."""
-        self._config = dataclasses.replace(self._config, file=file, findings=findings, fixable=fixable)
+        self._config = dataclasses.replace(self._config, file=file, findings=findings, fixable=fixable, exists=exists)
         self._publish_now()
 
     async def reload(self, settings: Settings) -> None:

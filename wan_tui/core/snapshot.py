@@ -59,8 +59,8 @@ class ProfileSummary:
 class ConfigStatus:
     """How the last reading of the configuration went. After a failure, told in ``problem``, the older one applies.
 
-    ``file`` is the one that applies, or would if it were there; ``findings`` are those of the configuration rules when
-    they were last evaluated, and ``fixable`` says that some of them have a safe fix.
+    ``file`` is the one that applies, or would if it were there (``exists``); ``findings`` are those of the
+    configuration rules when they were last evaluated, and ``fixable`` says that some of them have a safe fix.
     """
 
     last_reload_successful: bool = True
@@ -69,6 +69,7 @@ class ConfigStatus:
     file: str | None = None
     findings: tuple[Finding, ...] = ()
     fixable: bool = False
+    exists: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,13 +35,13 @@ _SECONDS = ("WanTuiPollerStale", "WanTuiValidationStale", "WanTuiGenerationStall
 _RATIOS = ("WanTuiJobFailureRatioHigh", "WanTuiVramEstimateOptimistic", "WanTuiGenerationSlowerThanEstimate")
 
 
-def count(snapshot: Snapshot) -> Line:
+def count(snapshot: Snapshot, *, short: bool = False) -> Line:
     """How many fire, for the head of every screen; nothing when none does."""
     if not snapshot.alerts:
         return ()
     role = ROLES[snapshot.alerts[0].severity]
     many = len(snapshot.alerts)
-    return text(f"{glyphs.WARN} {many} alert{'' if many == 1 else 's'}", role)
+    return text(f"{glyphs.WARN} {many}" if short else f"{glyphs.WARN} {many} alert{'' if many == 1 else 's'}", role)
 
 
 def alerts(snapshot: Snapshot, view: View) -> Frame:
@@ -51,7 +51,7 @@ def alerts(snapshot: Snapshot, view: View) -> Frame:
     columns = (
         Column("SEVERITY", 10),
         Column("ABOUT", min(max(len(alert.subject) for alert in snapshot.alerts) + 1, 16)),
-        Column("SUMMARY", 20, grow=True, limit=90),
+        Column("SUMMARY", 42, grow=True, limit=90),
         Column("VALUE", 10, 2, right=True),
         Column("SINCE", 8, 1, right=True),
     )

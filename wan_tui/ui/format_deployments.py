@@ -274,3 +274,31 @@ def next_step(snapshot: Snapshot) -> Line:
     else:
         target = "your first clip"
     return (Span("press "), Span(" g ", Role.KEY), Span(f" to generate {target}"))
+
+
+def welcome(snapshot: Snapshot, hint: Line, view: View) -> Frame:
+    """For someone who just opened this: where they are, what fits here, one next step, a configuration of one's own."""
+    width = view.width - 4
+    lost = sum(not gpu.up for gpu in snapshot.gpus)
+    gpus = f"{len(snapshot.gpus)} GPU{'' if len(snapshot.gpus) == 1 else 's'}" + (f", {lost} lost" if lost else "")
+    place = gpus if snapshot.gpus else "no GPU: models run on the processors here"
+    good = (Verdict.FITS, Verdict.TIGHT, Verdict.OFFLOAD_REQUIRED)
+    fitting = [
+        d.name + ("" if d.compatibility.verdict is Verdict.FITS else f" ({words(d.compatibility.verdict)})")
+        for verdict in good
+        for d in snapshot.deployments
+        if d.compatibility.verdict is verdict
+    ]
+    lines: list[Line] = [
+        hint,
+        (Span("host    ", Role.DIM), Span(f"{clean(snapshot.host.hostname)}, {place}")),
+        (Span("fits    ", Role.DIM), Span(", ".join(fitting) or "nothing of what is configured")),
+    ]
+    if not snapshot.config.exists:
+        key = (Span("config  ", Role.DIM), Span("built-in; press "), Span(" W ", Role.KEY))
+        lines.append((*key, Span(f" to write {clean(snapshot.config.file or 'a file')}")))
+    rows = []
+    for line in lines:
+        cut = line if line_width(line) <= width else pad(line, width)
+        rows.append(Row(pad((Span("   "), *cut), view.width)))
+    return Frame((rule("START HERE", (), view),), tuple(rows))

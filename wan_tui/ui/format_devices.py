@@ -52,7 +52,8 @@ def devices(snapshot: Snapshot, traces: GpuTraces | None, view: View) -> Frame:
             line = table_line(fitted, columns, _gpu_cells(snapshot, gpu, traces))
         else:
             name = table_line(fitted[:2], columns, (text(str(gpu.index)), text(gpu_name(gpu))))
-            line = (*name, Span("  "), Span(f"{glyphs.CROSS} LOST  {clean(gpu.error or '')}", Role.ERROR))
+            why = "  ".join(filter(None, (xids(gpu), clean(gpu.error or ""))))
+            line = (*name, Span("  "), Span(f"{glyphs.CROSS} LOST  {why}", Role.ERROR))
         selected = view.focused and view.cursor == gpu.uuid
         rows.append(Row(pad(marked(line, selected), view.width), gpu.uuid))
     host = table_line(fitted, columns, _host_cells(snapshot))
@@ -156,7 +157,7 @@ def stacked(parts: Sequence[tuple[float, str, Role]], width: int) -> Line:
 
 def flags(gpu: GpuSample) -> Line:
     """What is wrong with a GPU, in words: why its clocks are held down, memory errors, rows to replace."""
-    found: list[str] = []
+    found: list[str] = [xids(gpu)] if gpu.xid_errors else []
     if gpu.remapped_rows_failure:
         found.append("row failure")
     if gpu.ecc_uncorrected_errors:
@@ -166,9 +167,16 @@ def flags(gpu: GpuSample) -> Line:
     if gpu.remapped_rows_pending:
         found.append("reset due")
     if found:
-        worst = Role.ERROR if gpu.remapped_rows_failure or gpu.ecc_uncorrected_errors else Role.WARN
+        bad = gpu.remapped_rows_failure or gpu.ecc_uncorrected_errors or gpu.xid_errors
+        worst = Role.ERROR if bad else Role.WARN
         return (Span(f"{glyphs.WARN} ", worst), Span(", ".join(found), worst))
     return text("none" if gpu.throttle_reasons is not None else MISSING, Role.DIM)
+
+
+def xids(gpu: GpuSample) -> str:
+    """The errors that the driver reported, the newest first: ``Xid 79``, ``Xid 13 (4 times)``."""
+    newest = sorted(gpu.xid_errors or (), key=lambda error: -error.last_at)
+    return ", ".join(f"Xid {error.xid}" + (f" ({error.count} times)" if error.count > 1 else "") for error in newest)
 
 
 def number(value: float | None, unit: str = "") -> str:

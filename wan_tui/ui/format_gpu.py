@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wan_tui.core.units import MISSING, format_bytes, format_gib, format_ratio, format_seconds
 from wan_tui.ui import chart, glyphs
 from wan_tui.ui.format import words
-from wan_tui.ui.format_devices import flags, gpu_name, memory_cell, number, ours_bytes
+from wan_tui.ui.format_devices import flags, gpu_name, memory_cell, number, ours_bytes, xids
 from wan_tui.ui.text import (
     Cell,
     Column,
@@ -69,6 +69,7 @@ def facts(snapshot: Snapshot, uuid: str | None, view: View) -> Frame:
 def _lost(gpu: GpuSample) -> list[tuple[str, Cell]]:
     return [
         ("state", text(f"{glyphs.CROSS} LOST  {clean(gpu.error or 'no reason given')}", Role.ERROR)),
+        ("Xid errors", text(xids(gpu) or "none was reported", Role.ERROR if gpu.xid_errors else Role.DIM)),
         ("next", text("look for Xid messages in dmesg; then reset the GPU or reboot the host")),
         ("PCI bus", text(gpu.pci_bus_id or MISSING)),
         ("UUID", text(gpu.uuid, Role.DIM)),
@@ -107,7 +108,9 @@ def _pairs(snapshot: Snapshot, gpu: GpuSample) -> list[tuple[str, Cell]]:
         ("held down by", flags(gpu)),
         ("ECC errors", text(ecc, Role.ERROR if gpu.ecc_uncorrected_errors else Role.TEXT)),
         ("row remaps", text(rows, Role.ERROR if gpu.remapped_rows_failure else Role.TEXT)),
-        ("MIG", text(words(gpu.mig_mode) if gpu.mig_mode else "not supported")),
+        ("Xid errors", _xid_cell(snapshot, gpu)),
+        ("recovery", text(words(gpu.recovery_action) if gpu.recovery_action else MISSING)),
+        ("MIG", text(_mig(gpu))),
         ("PCIe", text(f"{generation} {width}".rstrip())),
         ("PCI bus", text(gpu.pci_bus_id or MISSING)),
         ("capability", text(gpu.compute_capability or MISSING)),
@@ -118,6 +121,23 @@ def _pairs(snapshot: Snapshot, gpu: GpuSample) -> list[tuple[str, Cell]]:
 
 def planned_on(snapshot: Snapshot, gpu: GpuSample) -> list[DeploymentStatus]:
     return [d for d in snapshot.deployments if d.compatibility.plan and d.compatibility.plan.gpu_uuid == gpu.uuid]
+
+
+def _xid_cell(snapshot: Snapshot, gpu: GpuSample) -> Line:
+    """What the driver reported since the engine started, and how long ago the last was."""
+    if gpu.xid_errors is None:
+        return text("not reported for this device", Role.DIM)
+    if not gpu.xid_errors:
+        return text("none")
+    ago = format_seconds(snapshot.taken_at - max(error.last_at for error in gpu.xid_errors))
+    return text(f"{xids(gpu)}, the last {ago} ago", Role.ERROR)
+
+
+def _mig(gpu: GpuSample) -> str:
+    if gpu.mig_mode is None:
+        return "not supported"
+    slices = ", ".join(device.profile for device in gpu.mig_devices or ())
+    return f"{words(gpu.mig_mode)}: {slices}" if slices else words(gpu.mig_mode)
 
 
 def _gib(value: int | None) -> str:

@@ -8,7 +8,7 @@ from textual.binding import Binding
 
 from wan_tui.ui.screens.base import BaseScreen, DetailScreen
 from wan_tui.ui.screens.confirm import Confirm
-from wan_tui.ui.screens.help import Help, explained
+from wan_tui.ui.screens.help import Help, explained, key_name
 from wan_tui.ui.screens.picker import Picker
 from wan_tui.ui.screens.player import Player
 from wan_tui.ui.screens.registry import TABS, tab_of
@@ -85,3 +85,40 @@ def sections(screen: type[BaseScreen], app: type[App[None]]) -> list[Section]:
     for widget in screen.widgets_with_keys:
         own += explained(widget.BINDINGS)
     return [*([(title, own)] if own else []), *everywhere(app)]
+
+
+def page(app: type[App[None]]) -> str:
+    """The page of keys for the documentation, as Markdown: what ``?`` shows on every screen."""
+    parts = [
+        "# Keys of the terminal UI",
+        "",
+        "Generated from the bindings by `make keys`; `?` shows the same for the screen you are on.",
+        '`[ui.keys]` of the configuration gives an action another key by its name: `"job.cancel" = "ctrl+k"`.',
+    ]
+    for title, bindings in _groups(app):
+        parts += ["", f"## {title}", "", "| key | does | action |", "|---|---|---|"]
+        for binding in bindings:
+            keys = ", ".join(f"`{key_name(key)}`" for key in binding.key.split(","))
+            parts.append(f"| {keys} | {binding.tooltip or binding.description} | `{binding.id}` |")
+    return "\n".join(parts) + "\n"
+
+
+def _groups(app: type[App[None]]) -> list[tuple[str, list[Binding]]]:
+    def of(*owners: type) -> list[Binding]:
+        return [binding for owner in owners for binding in owner.BINDINGS if isinstance(binding, Binding)]  # type: ignore[attr-defined]
+
+    groups = [
+        ("Everywhere", of(BaseScreen, app)),
+        ("Lists", of(SelectableRows)),
+        ("Commands and filters", of(PromptLine)),
+    ]
+    for screen in all_screens():
+        if found := bindings_of(screen):
+            groups.append((screen.title_of_keys or tab_of(screen.mode).title, found))
+    return [
+        *groups,
+        ("Questions", of(Confirm)),
+        ("Player", of(Player)),
+        ("Files", of(Picker)),
+        ("Page of keys", of(Help)),
+    ]

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.core.runtime.harness import deployment, job, request, settings, until
-from tests.faults.forking import ForkingLauncher, Zygote, release
-from tests.faults.harness import held
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.engine import Engine
@@ -23,22 +21,19 @@ from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.words import JobFailureReason, JobState, LoadState, Phase, Verdict
 
 
-async def test_a_higher_priority_goes_first_and_equals_in_their_order(home: Path, zygote: Zygote) -> None:
-    workers = ForkingLauncher(zygote, "hold:load")
-    async with Engine(settings(home), launcher=workers) as engine:
+async def test_a_higher_priority_goes_first_and_equals_in_their_order(home: Path) -> None:
+    async with Engine(settings(home)) as engine:
         first = await engine.generate(request(steps=20))
         for priority in (0, -1, 3, 3, 0):
             await engine.generate(request(steps=1, frames=1, priority=priority))
-        await held(engine, "load")
-        release(workers.pids[0])
         done = await until(engine, lambda s: s.jobs and all(found.state.ended for found in s.jobs))
         by_start = sorted(done.jobs, key=lambda found: found.started_at or 0)
         # All were queued while the model was loading, so even the first one had to wait for its betters.
         assert [found.id for found in by_start] == ["4", "5", first, "2", "6", "3"]
 
 
-async def test_a_timeout_fails_the_job_and_the_worker_goes_on(home: Path, zygote: Zygote) -> None:
-    async with Engine(settings(home), launcher=ForkingLauncher(zygote)) as engine:
+async def test_a_timeout_fails_the_job_and_the_worker_goes_on(home: Path) -> None:
+    async with Engine(settings(home)) as engine:
         slow = await engine.generate(request(steps=1000, timeout_seconds=1.0, retries=3))
         quick = await engine.generate(request(steps=1, frames=1, timeout_seconds=60.0))
         done = await until(engine, lambda s: job(s, quick).state.ended)
@@ -53,8 +48,8 @@ async def test_a_timeout_fails_the_job_and_the_worker_goes_on(home: Path, zygote
         assert deployment(done).totals.loads == 1
 
 
-async def test_a_dead_worker_is_replaced_and_the_job_begins_again_before_all_others(home: Path, zygote: Zygote) -> None:
-    async with Engine(settings(home), launcher=ForkingLauncher(zygote)) as engine:
+async def test_a_dead_worker_is_replaced_and_the_job_begins_again_before_all_others(home: Path) -> None:
+    async with Engine(settings(home)) as engine:
         unlucky = await engine.generate(request(steps=300, retries=1))
         other = await engine.generate(request(steps=1, frames=1, priority=50))
         await until(engine, lambda s: job(s, other).state.ended)

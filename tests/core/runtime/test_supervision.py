@@ -10,7 +10,6 @@ import pytest
 
 from tests.core.planning.parts import GIB, GpuProcess, gpu, hardware
 from tests.core.runtime.harness import deployment, request, settings, until
-from tests.faults.forking import ForkingLauncher, Zygote
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.config import DeploymentSettings, Settings
 from wan_tui.core.config.settings import SupervisionSettings
@@ -171,8 +170,8 @@ def quick(home: Path, **changes: object) -> Settings:
     return settings(home, pocket=wanted).model_copy(update={"supervision": policy})
 
 
-async def test_a_stopped_worker_is_noticed_ended_and_replaced(home: Path, zygote: Zygote) -> None:
-    async with Engine(quick(home), launcher=ForkingLauncher(zygote)) as engine:
+async def test_a_stopped_worker_is_noticed_ended_and_replaced(home: Path) -> None:
+    async with Engine(quick(home)) as engine:
         await engine.load("pocket")
         loaded = deployment(await until(engine, lambda s: deployment(s).state is LoadState.LOADED))
         assert loaded.worker is not None
@@ -188,8 +187,8 @@ async def test_a_stopped_worker_is_noticed_ended_and_replaced(home: Path, zygote
             os.kill(loaded.worker.pid, 0)
 
 
-async def test_a_deployment_that_a_job_loaded_is_unloaded_after_its_keep_alive(home: Path, zygote: Zygote) -> None:
-    async with Engine(quick(home, keep_alive_seconds=1), launcher=ForkingLauncher(zygote)) as engine:
+async def test_a_deployment_that_a_job_loaded_is_unloaded_after_its_keep_alive(home: Path) -> None:
+    async with Engine(quick(home, keep_alive_seconds=1)) as engine:
         job = await engine.generate(request())
         finished = await until(engine, lambda s: (found := s.job(job)) is not None and found.state is JobState.FINISHED)
         when = deployment(finished).idle_unload_at

@@ -1,4 +1,4 @@
-"""Routes that change what is wanted: ``/v1/configuration/preview``, ``/apply`` and ``/reload``,
+"""Routes that change what is wanted: ``/v1/configuration/init``, ``/preview``, ``/apply`` and ``/reload``,
 ``/v1/deployments/NAME/pin``, and ``/v1/validation`` for all rules or those of one deployment."""
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ def routes(engine: Engine, configuration: Configuration | None) -> list[web.Rout
             raise WanTuiError("this engine was not started from a configuration: it cannot be changed from here")
         return configuration
 
+    async def init(_request: web.Request) -> web.Response:
+        return accepted(engine, file=await mine().init())
+
     async def preview(request: web.Request) -> web.Response:
         return answer(await mine().preview(parse(ChangeBody, await request.read()).change))
 
@@ -47,6 +50,7 @@ def routes(engine: Engine, configuration: Configuration | None) -> list[web.Rout
         return accepted(engine)
 
     return [
+        web.post("/v1/configuration/init", init),
         web.post("/v1/configuration/preview", preview),
         web.post("/v1/configuration/apply", apply),
         web.post("/v1/configuration/reload", reload),

@@ -157,7 +157,7 @@ class BaseScreen(Screen[None], inherit_bindings=True):
             right = text(f"{format_seconds(age)} old", Role.WARN)
         else:
             right = text("embedded" if self.session.embedded else "attached", Role.DIM)
-            if (firing := format_alerts.count(self.session.snapshot)) and view.width >= 70:
+            if firing := format_alerts.count(self.session.snapshot, short=view.width < 100):
                 right = join((firing, right)) if view.width >= 100 else firing
         crumbs = [crumb for screen in self.app.screen_stack if (crumb := getattr(screen, "crumb", None))]
         return header(tabs, tab_of(self.mode).key, crumbs, self.session.snapshot, right, view)

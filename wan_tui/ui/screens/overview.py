@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
 from wan_tui.ui import format_alerts, format_deployments, format_devices, format_jobs
@@ -30,6 +31,9 @@ class OverviewScreen(BaseScreen):
     mode = "overview"
     CSS_PATH = "overview.tcss"
     AUTO_FOCUS = "#deployments"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("W", "init", "write config", tooltip="Write a configuration, when there is none", id="config.init"),
+    ]
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -70,7 +74,11 @@ class OverviewScreen(BaseScreen):
             self._deployments.select(first.name)
         self._deployments.show(partial(format_deployments.deployments, snapshot, explain=not wide))
         self._detail.show(partial(format_deployments.deployment_detail, snapshot, self._deployments.cursor))
-        self._job.show(partial(format_jobs.job_panel, snapshot, job, format_deployments.next_step(snapshot), full=wide))
+        hint = format_deployments.next_step(snapshot)
+        if job is None and hint:
+            self._job.show(partial(format_deployments.welcome, snapshot, hint))
+        else:
+            self._job.show(partial(format_jobs.job_panel, snapshot, job, hint, full=wide))
         self._preview.show(job.preview if job else None)
         self._preview.display = wide and self._preview.has_picture and not self.session.options.slow_link
         self._jobs.show(partial(format_jobs.job_list, snapshot))
@@ -107,6 +115,22 @@ class OverviewScreen(BaseScreen):
             self.open_in("gpus", message.key)
         elif message.rows is self._deployments:
             self.open_in("deployments", message.key)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "init":
+            snapshot = self.session.snapshot
+            return snapshot is not None and not snapshot.config.exists
+        return super().check_action(action, parameters)
+
+    def action_init(self) -> None:
+        snapshot = self.session.snapshot
+        if snapshot is not None and not snapshot.config.exists:
+            about = f"{snapshot.config.file}: every setting with its default, commented out. Nothing changes by it."
+            self.confirm(
+                "Write a configuration file?",
+                about,
+                lambda: self.session.perform("config init", lambda client: client.init_configuration()),
+            )
 
     def selected_deployment(self) -> str | None:
         return self._deployments.cursor
