@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from wan_tui.core import reel as reel_module
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.reel import MAX_SIDE, Reel, read_reel
 from wan_tui.core.video import write_mp4
@@ -46,6 +47,17 @@ def test_a_long_video_is_thinned_out_until_it_is_small_enough(tmp_path: Path) ->
     assert reel.stride == 9
     wide = read_reel(tmp_path / "clip.mp4", width=10_000, height=10_000)
     assert max(wide.width, wide.height) == MAX_SIDE
+
+
+def test_of_a_film_the_beginning_is_shown_and_a_huge_picture_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = video(tmp_path / "film.mp4", 33)
+    monkeypatch.setattr(reel_module, "MAX_DECODED_FRAMES", 10)
+    assert read_reel(path, width=30, height=30).total == 10
+    monkeypatch.setattr(reel_module, "MAX_SOURCE_PIXELS", 96 * 64 - 1)
+    with pytest.raises(UsageError, match="96x64 is too large to be shown here"):
+        read_reel(path, width=30, height=30)
 
 
 def test_a_picture_is_one_frame(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ MAX_SIDE = 240
 MAX_FRAMES = 400
 MAX_REEL_BYTES = 6 * 2**20
 USUAL_FRAMES_PER_SECOND = 4.0
+# What nobody made here, such as a film or a scan of a wall, must not keep a thread or the memory busy for minutes.
+MAX_DECODED_FRAMES = 4000
+MAX_SOURCE_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ def read_reel(
     path: Path, *, width: int, height: int, most: int = MAX_FRAMES, fps: float = USUAL_FRAMES_PER_SECOND
 ) -> Reel:
     """Frames of ``path`` in at most ``width`` x ``height`` pixels, at most ``fps`` a second and ``most`` in all.
+
+    Of what is longer than ``MAX_DECODED_FRAMES`` the beginning.
 
     Decodes on the caller's thread. Raises WanTuiError without PyAV, UsageError for a path that cannot be one or a file
     that is no video or picture.
@@ -75,6 +80,8 @@ def _read(container: Any, path: Path, width: int, height: int, most: int, wanted
     source = (stream.width, stream.height)
     if min(source) < 1:
         raise UsageError(f"{path}: not a video or picture that can be read: it has no size")
+    if source[0] * source[1] > MAX_SOURCE_PIXELS:
+        raise UsageError(f"{path}: {source[0]}x{source[1]} is too large to be shown here")
     scale = min(width / source[0], height / source[1])
     size = (max(int(source[0] * scale), 1), max(int(source[1] * scale), 1))
     rate = float(stream.average_rate or 0)
@@ -89,6 +96,8 @@ def _read(container: Any, path: Path, width: int, height: int, most: int, wanted
             if len(frames) > most:  # the file has more frames than it says: keep every other one
                 frames, stride = frames[::2], stride * 2
         total += 1
+        if total == MAX_DECODED_FRAMES:
+            break
     if not frames:
         raise UsageError(f"{path}: there is no picture in it")
     return Reel(
