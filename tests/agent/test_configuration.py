@@ -106,6 +106,13 @@ async def test_what_the_file_means_already_is_no_change(file: Path) -> None:
                 await client.apply(change, shown.base)
 
 
+async def test_to_unpin_what_nobody_pinned_writes_no_file(home: Path) -> None:
+    async with configured(None) as (_, client, _):
+        assert (await client.preview(of_deployment("pocket", ("wanted_loaded", False)))).diff == ""
+        await client.pin("pocket", pinned=False)
+    assert not (default_paths().config / "wan-tui.toml").exists()
+
+
 async def test_a_file_that_changed_after_it_was_shown_is_left_alone(file: Path) -> None:
     async with configured(file) as (_, client, _):
         shown = await client.preview(PROFILE)

@@ -1,7 +1,7 @@
 """The pictures of the README, drawn from the fixed snapshots of the tests.
 
-``python -m tests.ui.picture FOLDER`` writes overview.svg, generate.svg and jobs.svg. Half blocks make a large SVG, so
-the README has the form as a PNG: ``rsvg-convert -w 1280 generate.svg -o generate.png``.
+``python -m tests.ui.picture FOLDER`` writes overview.svg, generate.svg, jobs.svg and compatibility.svg. Half blocks
+make a large SVG, so the README has the form as a PNG: ``rsvg-convert -w 1280 generate.svg -o generate.png``.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from tests.past_runs import a_week
 from tests.snapshot_parts import AT
 from tests.ui.assessments import fits
 from tests.ui.fake_client import FakeClient
+from tests.ui.planned import planned_client
 from wan_tui.core.runtime.state import Preview
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui.app import WanTuiApp
@@ -30,6 +31,11 @@ async def draw(
     """The screen after ``keys`` as SVG."""
     client = FakeClient(snapshot)
     client.answer, client.runs = fits, a_week()
+    return await shown(client, keys, size, prompt)
+
+
+async def shown(client: FakeClient, keys: tuple[str, ...], size: tuple[int, int], prompt: str | None = None) -> str:
+    """What ``client`` gives after ``keys``, once nothing more is asked of it."""
     app = WanTuiApp(lambda: client, clock=lambda: AT + 0.4, ascii_only=False)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -38,7 +44,10 @@ async def draw(
             field = app.screen.query_one("#prompt", TextArea)
             field.text = prompt
             field.move_cursor(field.document.end)
-        await pilot.pause(0.5)
+        asked = -1
+        while len(client.questions) > asked:
+            asked = len(client.questions)
+            await pilot.pause(1.0)
         picture = app.export_screenshot(title="wan-tui")
     # Converters drop the blanks at the ends of a piece of text otherwise.
     return picture.replace("<text ", '<text xml:space="preserve" ')
@@ -79,6 +88,7 @@ def main(folder: Path) -> None:
         "overview": draw(snapshots.eight_gpus_one_lost(), ()),
         "generate": draw(generating(), ("5",), (140, 40), prompt),
         "jobs": draw(generating(), ("6",), (140, 40)),
+        "compatibility": shown(planned_client()[0], ("3", "right"), (118, 36)),
     }
     for name, picture in pictures.items():
         (folder / f"{name}.svg").write_text(asyncio.run(picture))

@@ -56,7 +56,10 @@ def profiles() -> tuple[ProfileSummary, ...]:
 
 
 def planned_client() -> tuple[PlannedClient, Snapshot]:
-    snapshot = dataclasses.replace(snapshots.incompatible(), profiles=profiles())
+    before = snapshots.incompatible()
+    host = dataclasses.replace(before.host, memory_total_bytes=128 * GIB, memory_available_bytes=112 * GIB)
+    gpu = card_sample(search_gpu("rtx 4090"))
+    snapshot = dataclasses.replace(before, profiles=profiles(), gpus=(gpu,), host=host)
     return PlannedClient(snapshot), snapshot
 
 

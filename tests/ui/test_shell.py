@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from textual.command import CommandPalette
+from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -110,6 +111,18 @@ async def test_tab_completes_verbs_and_names(drive: Drive) -> None:
         await it.press("escape")
         assert not it.app.screen.query_one("#prompt-line").display
         assert it.app.focused is it.app.screen.query_one("#deployments")
+
+
+async def test_what_is_typed_ahead_goes_into_the_line_and_is_no_key(drive: Drive) -> None:
+    """On a slow line a whole command may come in one piece: its letters must not load, cancel or quit."""
+    async with drive(snapshots.pocket_running()) as it:
+        for key, character in (("colon", ":"), *((letter, letter) for letter in "quit"), ("x", "x")):
+            it.app.post_message(Key(key, character))
+        await it.settle()
+        await it.settle()
+        assert it.app.is_running
+        assert it.app.screen.query_one("#prompt-input", Input).value == "quitx"
+        assert it.client.commands == []
 
 
 async def test_the_commands_typed_before_come_back_with_up(drive: Drive) -> None:

@@ -12,7 +12,7 @@ from wan_tui.agent.changes import Change, ChangePreview, of_deployment
 from wan_tui.core import atomic
 from wan_tui.core.config.editing import rewrite, unified, with_settings
 from wan_tui.core.config.emitter import DEFAULT_FILE
-from wan_tui.core.config.settings import load_settings, validated
+from wan_tui.core.config.settings import default_settings, load_settings, validated
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.paths import config_file, default_paths
 from wan_tui.core.validation.configuration import diagnose, is_legacy, judge_configuration
@@ -65,7 +65,7 @@ class Configuration:
         """What ``change`` would do. Raises UsageError for one that makes no sense, or a file of the older form."""
         before, after = await asyncio.to_thread(self._changed, change)
         file = self.file
-        diff = "" if before == after else unified(before, after, str(file))
+        diff = "" if (before or "") == after else unified(before, after, str(file))
         return ChangePreview(file=str(file), diff=diff, base=_base(before), creates=before is None)
 
     async def apply(self, change: Change, base: str | None = None) -> str | None:
@@ -78,7 +78,7 @@ class Configuration:
             before, after = await asyncio.to_thread(self._changed, change)
             if base is not None and base != _base(before):
                 raise WanTuiError(f"{self.file} changed after it was shown: look at the change again")
-            if before == after:
+            if (before or "") == after:
                 raise UsageError(f"{self.file} says so already: there is nothing to change")
             backup = await asyncio.to_thread(rewrite, self.file, before, after)
             await self._reload()
@@ -127,7 +127,9 @@ class Configuration:
         before = _read(file)
         after = with_settings(before, {setting.path: setting.value for setting in change.settings})
         meant = validated(tomllib.loads(after), file)
-        return before, before if before is not None and _means(before, file) == meant else after
+        if _means(before, file) == meant:
+            return before, before or ""
+        return before, after
 
 
 def _create(file: Path) -> None:
@@ -146,10 +148,15 @@ def _checked(file: Path) -> tuple[tuple[Finding, ...], bool, bool]:
     return findings, exists and diagnose(file).mended is not None, exists
 
 
-def _means(text: str, file: Path) -> Settings | None:
-    """The settings of a text, None for one that cannot be used."""
+def _means(text: str | None, file: Path) -> Settings | None:
+    """The settings of a text (None: of no file), None for one that cannot be used."""
+    defaults = default_settings()
+    if text is None:
+        return defaults
     try:
-        return validated(tomllib.loads(text), file)
+        data = tomllib.loads(text)
+        data.setdefault("deployments", defaults.model_dump(exclude_none=True)["deployments"])
+        return validated(data, file)
     except (ValueError, UsageError):
         return None
 

@@ -20,6 +20,8 @@ from wan_tui.ui.text import (
     join,
     join_fitting,
     line_width,
+    pad,
+    shorten,
     spread,
     text,
 )
@@ -93,7 +95,7 @@ def header(
         return line_width(_tabs(tabs, active, crumbs, level)) + line_width(beside) <= room
 
     # Short titles are worth it for the summary.
-    level = next((level for level in (0, 1) if fits(level, rights[0])), -1)
+    level = next((level for level in (0, 1, 2) if fits(level, rights[0])), -1)
     if level < 0:
         level = next((level for level in range(4) if fits(level, rights[-1])), 4)
     line = _tabs(tabs, active, crumbs, level)
@@ -111,3 +113,12 @@ def _tabs(tabs: Sequence[tuple[str, str, str]], active: str, crumbs: Sequence[st
             name = (title, short, short, "", "")[level]
             parts.append((Span(f"{key} {name}".rstrip(), Role.DIM),))
     return join(parts, "  " if level == 0 else " ")
+
+
+def banner(reason: str, age_seconds: float | None, wait_seconds: float, view: View) -> Frame:
+    """Why no snapshots come, how old the last one is, and when the next try is."""
+    since = "no data yet" if age_seconds is None else f"data is {format_seconds(age_seconds)} old"
+    tail = f"  retry in {wait_seconds:.0f} s, r now "
+    message = shorten(f" {glyphs.WARN} {since}: {clean(reason)}", view.width - len(tail))
+    gap = " " * (view.width - len(tail) - len(message))
+    return Frame((pad((Span(message + gap + tail, Role.ALERT),), view.width),))

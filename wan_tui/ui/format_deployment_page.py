@@ -67,9 +67,16 @@ class Section(NamedTuple):
     info: Line = ()
 
 
-def signed_gib(size: int | None) -> str:
-    """``+5.1``: headroom for a column whose title says GiB."""
-    return MISSING if size is None else f"{size / 2**30:+.1f}"
+def headroom_gib(found: Compatibility) -> str:
+    """``+5.1``: headroom for a column whose title says GiB; ``host`` where not the device is what is short."""
+    if found.headroom_bytes is None:
+        return MISSING
+    return "host" if _host_is_short(found) else f"{found.headroom_bytes / 2**30:+.1f}"
+
+
+def _host_is_short(found: Compatibility) -> bool:
+    """No plan although the least one has room on the device: then the weights do not fit into the host."""
+    return found.verdict is Verdict.INCOMPATIBLE and (found.headroom_bytes or -1) > 0
 
 
 def verdict_line(found: Compatibility) -> Line:
@@ -78,6 +85,8 @@ def verdict_line(found: Compatibility) -> Line:
     line: Line = (Span(f"{MARKS[found.verdict]} {words(found.verdict)}", role),)
     if found.headroom_bytes is None:
         return line
+    if _host_is_short(found):
+        return (*line, Span("  the host has too little memory"))
     room = format_bytes(abs(found.headroom_bytes))
     said = f"headroom {room}" if found.headroom_bytes >= 0 else f"short of {room}"
     whole = f" of {format_bytes(found.device_bytes)}" if found.device_bytes else ""
@@ -138,7 +147,7 @@ def _list_cells(snapshot: Snapshot, d: DeploymentStatus) -> tuple[Line, ...]:
         text(plan.device if plan else MISSING, Role.TEXT if plan else Role.DIM),
         state_line(d),
         text(f"{MARKS[found.verdict]} {words(found.verdict)}", role),
-        text(signed_gib(found.headroom_bytes), role if (found.headroom_bytes or 0) < 0 else Role.TEXT),
+        text(headroom_gib(found), role if (found.headroom_bytes or 0) < 0 else Role.TEXT),
         text(peak, Role.TEXT if memory else Role.DIM),
         seconds,
         text(kept(snapshot, d), Role.TEXT if d.pinned else Role.DIM),
@@ -256,7 +265,8 @@ def memory(
         lines += phase_bars(estimate, free, width)
         lines += bars_legend(estimate, free, width)
         info = text(f"estimate {format_basis(estimate.basis.value, estimate.runs)}", Role.DIM)
-    return Section("memory", "DEVICE MEMORY", tuple(lines), info)
+    on_cpu = d.compatibility.plan is not None and d.compatibility.plan.device == "cpu"
+    return Section("memory", "MEMORY OF THE PROCESS" if on_cpu else "DEVICE MEMORY", tuple(lines), info)
 
 
 def free_bytes(d: DeploymentStatus) -> int | None:

@@ -8,7 +8,7 @@ from wan_tui.core.units import format_basis, format_bytes, format_seconds
 from wan_tui.core.words import Verdict
 from wan_tui.ui import glyphs
 from wan_tui.ui.format import dim_join, words
-from wan_tui.ui.format_deployment_page import MARKS, signed_gib, verdict_line
+from wan_tui.ui.format_deployment_page import MARKS, headroom_gib, verdict_line
 from wan_tui.ui.format_deployments import VERDICT_ROLES, model_name
 from wan_tui.ui.format_memory import bars_legend, phase_bars
 from wan_tui.ui.text import Frame, Line, Role, Row, Span, View, clean, marked, pad, rule, shorten, text, wrap
@@ -102,7 +102,7 @@ def _cell(answer: Assessment | None, *, here: bool) -> Line:
         else:
             role = VERDICT_ROLES[found.verdict]
         room = _CELL - 2 - 10
-        inner = f"{word:<10}{signed_gib(found.headroom_bytes) if answer.refusal is None else '':>{room}}"
+        inner = f"{word:<10}{headroom_gib(found) if answer.refusal is None else '':>{room}}"
     left, right = ("[", "]") if here else (" ", " ")
     return (Span(left, Role.STRONG), Span(inner, role), Span(right, Role.STRONG))
 
@@ -115,7 +115,7 @@ def of_row(key: str | None, rows: Sequence[tuple[str, str]]) -> tuple[str, str] 
     return next((row for row in rows if row_key(*row) == key), None)
 
 
-def legend(width: int) -> Line:
+def legend(view: View) -> Frame:
     """The marks of the cells, in words."""
     parts = [
         f"{MARKS[Verdict.FITS]} fits",
@@ -124,8 +124,8 @@ def legend(width: int) -> Line:
         f"{MARKS[Verdict.INCOMPATIBLE]} no plan fits",
         "? not known",
     ]
-    line = "   ".join(parts)
-    return text(shorten(line, width), Role.DIM)
+    line = text(shorten(f"   {'   '.join(parts)}", view.width), Role.DIM)
+    return Frame((), (Row(pad(line, view.width)),))
 
 
 def answer_lines(cell: Cell | None, answer: Assessment | None, problem: str | None, view: View) -> Frame:

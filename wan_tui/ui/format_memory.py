@@ -148,6 +148,8 @@ def _bar(phase: PhaseMemory, top: int, free_bytes: int | None, columns: int) -> 
     for _, name, mark, role in _PARTS:
         total += getattr(phase, name)
         cells += [Span(mark, role)] * (round(total / top * columns) - len(cells))
+    if total and not cells:  # any use at all shows
+        cells.append(Span(glyphs.LIGHT_SHADE, Role.ACCENT))
     cells += [Span(" ", Role.TRACK)] * (columns - len(cells))
     if free_bytes is not None:
         at = min(round(free_bytes / top * columns), columns - 1)

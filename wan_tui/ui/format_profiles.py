@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wan_tui.core.units import MISSING, format_seconds
 from wan_tui.ui.format import words
-from wan_tui.ui.format_deployment_page import MARKS, signed_gib
+from wan_tui.ui.format_deployment_page import MARKS, headroom_gib
 from wan_tui.ui.format_deployments import VERDICT_ROLES
 from wan_tui.ui.text import (
     Column,
@@ -64,7 +64,7 @@ def profile_list(
             cells = (
                 text(name, Role.STRONG),
                 text(f"{MARKS[found.verdict]} {words(found.verdict)}", VERDICT_ROLES[found.verdict]),
-                text(signed_gib(found.headroom_bytes)),
+                text(headroom_gib(found)),
                 text(format_seconds(seconds)),
             )
         line = table_line(fitted, _COLUMNS, (*cells, text(clean(profile.description), Role.DIM)))

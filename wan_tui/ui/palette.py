@@ -35,7 +35,7 @@ class Verbs(Provider):
         if whole:
             app.run_line(line)
         else:
-            app.base_screen.open_prompt(":", line.split()[0] + " ")
+            app.run_worker(app.base_screen.open_prompt(":", line.split()[0] + " "), exit_on_error=False)
 
     async def discover(self) -> Hits:
         for line, about, whole in self._entries():

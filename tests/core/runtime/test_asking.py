@@ -122,6 +122,15 @@ async def test_what_does_not_fit_comes_with_remedies_unless_they_are_not_wanted(
     assert without.compatibility == dataclasses.replace(with_them.compatibility, remedies=())
 
 
+async def test_time_is_what_the_verdict_was_made_with_until_this_host_knows_better(here: Host) -> None:
+    """The text encoder on the processors of the host takes its time in both."""
+    asking = asker(here, deployed("story"))
+    answer = await one(asking, deployment="story")
+    assert answer.time is not None
+    assert answer.compatibility.seconds is not None
+    assert answer.time.total_seconds.expected == pytest.approx(answer.compatibility.seconds.expected)
+
+
 async def test_another_profile_is_another_plan(here: Host) -> None:
     asking = asker(here, deployed("story", profile="resident-bf16"))
     answer = await one(asking, deployment="story", profile="low-vram")

@@ -28,7 +28,7 @@ from wan_tui.core.planning.plan import (
     StageSeconds,
     TimeEstimate,
 )
-from wan_tui.core.planning.roofline import Device, estimate_on_device
+from wan_tui.core.planning.roofline import CpuModel, Device, estimate_on_device
 from wan_tui.core.planning.rooms import host_room, room_of
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.words import Phase
@@ -45,6 +45,7 @@ class Estimator:
         self._history = history
         self._devices: dict[str, str] = {}
         self._known: dict[str, Device] = {}
+        self._cpu: CpuModel | None = None
         self._driver: str | None = None
         self._libraries = history.libraries()
         self._memory: dict[str, tuple[tuple[Subject, MemoryEstimate, tuple[int, int]], MemoryEstimate]] = {}
@@ -53,8 +54,9 @@ class Estimator:
         """Learn what ``cpu`` and ``gpu:N`` are on this host."""
         self._driver = hardware.driver.driver_version or self._driver
         self._devices["cpu"] = f"cpu {host.cpu_name} x{host.cpu_count}"
-        if (cpu := host_room(host).cpu) is not None:
-            self._known["cpu"] = cpu
+        self._cpu = host_room(host).cpu
+        if self._cpu is not None:
+            self._known["cpu"] = self._cpu
         for gpu in hardware.gpus:
             if gpu.memory_total_bytes:
                 self._devices[f"gpu:{gpu.index}"] = f"{gpu.name} {round(gpu.memory_total_bytes / GIB)} GiB"
@@ -211,7 +213,8 @@ class Estimator:
             image = True if request.image else None
             if (known := self._known.get(plan.device)) is None:
                 return None
-            return estimate_on_device(deployment.model, known, plan, _clip(request), with_image=image).time
+            clip, cpu = _clip(request), self._cpu
+            return estimate_on_device(deployment.model, known, plan, clip, with_image=image, host=cpu).time
         return estimate_time(
             deployment.model,
             rate,

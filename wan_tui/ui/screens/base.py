@@ -16,12 +16,12 @@ from textual.screen import Screen
 from wan_tui.core.units import format_seconds
 from wan_tui.core.words import JobState
 from wan_tui.ui import format_alerts, glyphs
-from wan_tui.ui.format import facts, header
+from wan_tui.ui.format import banner, facts, header
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.help import key_name
 from wan_tui.ui.screens.registry import HOME, TABS, tab_of
-from wan_tui.ui.text import Frame, Line, Role, Span, View, clean, join, join_fitting, pad, shorten, spread, text, wrap
+from wan_tui.ui.text import Frame, Line, Role, Span, View, join, join_fitting, pad, spread, text, wrap
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
 
 if TYPE_CHECKING:
@@ -66,8 +66,11 @@ class BaseScreen(Screen[None], inherit_bindings=True):
             id="deployment.unload",
         ),
         Binding("c", "cancel", "cancel", tooltip="Cancel the job; asks first", id="job.cancel"),
-        Binding("slash", "filter", "filter", tooltip="Show only rows with the words typed", id="rows.filter"),
-        Binding("colon", "command", "command", show=False, tooltip="Type a command", id="app.command"),
+        # With priority: what is typed ahead, on a slow line, must go into the prompt and not be keys.
+        Binding(
+            "slash", "filter", "filter", priority=True, tooltip="Show only rows with the words typed", id="rows.filter"
+        ),
+        Binding("colon", "command", "command", priority=True, show=False, tooltip="Type a command", id="app.command"),
         Binding("tab", "app.focus_next", "next", show=False, tooltip="Next list or field", id="focus.next"),
         Binding(
             "shift+tab",
@@ -166,15 +169,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
         trouble = self.session.trouble
         if trouble is None:
             return Frame()
-        age = self.session.age_seconds
-        since = "no data yet" if age is None else f"data is {format_seconds(age)} old"
         wait = max(trouble.retry_at - self.session.clock(), 0)
-        line = f" {glyphs.WARN} {since}: {clean(trouble.reason)}"
-        tail = f"  retry in {wait:.0f} s, r now "
-        message = shorten(line, view.width - len(tail))
-        return Frame(
-            (pad((Span(message + " " * (view.width - len(tail) - len(message)) + tail, Role.ALERT),), view.width),)
-        )
+        return banner(trouble.reason, self.session.age_seconds, wait, view)
 
     def _status_lines(self, view: View) -> Frame:
         note, snapshot = self.session.note, self.session.snapshot
@@ -235,8 +231,10 @@ class BaseScreen(Screen[None], inherit_bindings=True):
         if action == "cancel":
             job = self.selected_job()
             return job is not None and not job.state.ended
+        if action == "command":
+            return not self._types_text()
         if action == "filter":
-            return self._filterable() is not None
+            return not self._types_text() and self._filterable() is not None
         if action == "back":
             return self._in_field() or self._filtered() is not None or self.mode != HOME
         return True
@@ -296,27 +294,32 @@ class BaseScreen(Screen[None], inherit_bindings=True):
     def _in_field(self) -> bool:
         return self.focused is not None and not isinstance(self.focused, LiveRows)
 
+    def _types_text(self) -> bool:
+        """Whether a letter is text where the focus is."""
+        return self.focused is not None and self.focused.check_consume_key("a", "a")
+
     # -- the line for commands and filters
 
-    def action_command(self) -> None:
-        self.open_prompt(":")
+    async def action_command(self) -> None:
+        await self.open_prompt(":")
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         self._filtering = self._filterable()
         if self._filtering is not None:
-            self.open_prompt("/", self._filtering.filter_text)
+            await self.open_prompt("/", self._filtering.filter_text)
 
     def apply_filter(self, text: str) -> None:
         """As ``/`` would; for lists only."""
         if (rows := self._filterable()) is not None:
             self._set_filter(rows, text)
 
-    def open_prompt(self, mark: str, text: str = "") -> None:
+    async def open_prompt(self, mark: str, text: str = "") -> None:
+        """When it returns, keys go into the line."""
         from wan_tui.ui.widgets.prompt_line import PromptLine
 
         if self._prompt_line is None:
             self._prompt_line = PromptLine(history=self.session.memory.commands)
-            self.mount(self._prompt_line, before=self._keys)
+            await self.mount(self._prompt_line, before=self._keys)
         self._keys.display = False
         self._prompt_line.open(mark, text)
         self.show_chrome()

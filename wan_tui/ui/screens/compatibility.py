@@ -13,7 +13,7 @@ from wan_tui.ui import cards, format_matrix, what_if
 from wan_tui.ui.changing import propose
 from wan_tui.ui.format_matrix import Cell
 from wan_tui.ui.screens.base import BaseScreen
-from wan_tui.ui.text import Frame, Role, Row, pad
+from wan_tui.ui.text import Role
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
 from wan_tui.ui.widgets.slider import Slider
 
@@ -59,7 +59,7 @@ class CompatibilityScreen(BaseScreen):
         self._card.set_values(tuple(cards.cards()), FIRST_CARD)
         self._matrix = SelectableRows(id="matrix", ascii_only=ascii_only)
         self._legend = self.rows("legend")
-        self._answer = self.rows("answer")
+        self._answer = self.rows("cell-answer")
         self._shape = what_if.Shape()
         self._places = what_if.places(cards.usual(), FIRST_CARD, cards.cards())
         self._rows: tuple[tuple[str, str], ...] = ()
@@ -100,7 +100,7 @@ class CompatibilityScreen(BaseScreen):
         cell = self._cell()
         answer = self._full.get(cell) or self._answers.get(cell) if cell is not None else None
         self._answer.show(partial(format_matrix.answer_lines, cell, answer, self._problem))
-        self._legend.show(lambda view: Frame((), (Row(pad(format_matrix.legend(view.width), view.width)),)))
+        self._legend.show(format_matrix.legend)
 
     def _said_of_work(self) -> str:
         if self._problem is not None:

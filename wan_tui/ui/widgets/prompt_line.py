@@ -53,9 +53,6 @@ class PromptLine(Horizontal):
         yield self._mark
         yield self._input
 
-    def on_mount(self) -> None:
-        self._input.focus()  # what is opened before it is mounted cannot have the focus yet
-
     @property
     def mark(self) -> str:
         return str(self._mark.content)
@@ -73,7 +70,7 @@ class PromptLine(Horizontal):
         self._recalled = len(self._history)
         self.display = True
         self.set_text(text)
-        self._input.focus()
+        self.screen.set_focus(self._input)  # at once: what is typed next is for this line
 
     def close(self) -> None:
         self.display = False

@@ -22,13 +22,13 @@ LABEL = 8
 
 def slider_line(label: str, values: Sequence[str], at: int, width: int, *, focused: bool) -> Line:
     """``SIZE     ‹ 832×480 ›  ━━━━────``: the name, the value, and where among the others it is."""
-    longest = min(max((len(value) for value in values), default=0), width - LABEL - 4)
+    longest = min(max((len(value) for value in values), default=2), width - LABEL - 6)
     value = values[at] if values else "--"
-    room = width - LABEL - longest - 7
+    room = width - LABEL - longest - 9
     role = Role.STRONG if focused else Role.TEXT
     arrows = Role.ACCENT if focused else Role.DIM
     line: Line = (
-        Span(f"{label:<{LABEL}}", Role.ACCENT if focused else Role.DIM),
+        Span(f" {label:<{LABEL}}", Role.ACCENT if focused else Role.DIM),
         Span(f"{glyphs.LEFT} ", arrows),
         Span(shorten(value, longest).ljust(longest), role),
         Span(f" {glyphs.RIGHT}", arrows),
