@@ -29,7 +29,7 @@ format: .venv/.test
 	$(BIN)/ruff format .
 
 dashboards: .venv/.test
-	$(BIN)/python grafana/build_dashboards.py
+	cd grafana && ../$(BIN)/python -m wan_dashboards
 
 keys: .venv/.test
 	$(BIN)/python -c 'from wan_tui.ui.app import WanTuiApp; from wan_tui.ui.keys import page; print(page(WanTuiApp), end="")' > wan_tui/ui/KEYS.md

@@ -25,14 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     if given.systemd_socket and given.listen:
         parser().error("--web.systemd-socket and --web.listen-address exclude each other")
+    if given.demo is None and given.history is not None:
+        parser().error("--history needs --demo SCENARIO")
+    if given.demo is not None and given.config is not None:
+        parser().error("--demo has a configuration of its own: leave --config out")
     if given.print is not None:
         return _print(given)
     logging.basicConfig(
         handlers=[_handler(given.log_file)], level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     try:
+        if given.demo is not None:
+            from wan_exporter.demo.command import run_demo
+
+            return run_demo(given, _options)
         settings = load_settings(given.config)
-        asyncio.run(_run(settings, given))
+        asyncio.run(Service(settings, _options(given, settings, given.config)).run())
     except WanTuiError as error:
         sys.stderr.write(f"wan-exporter: {error}\n")
         return error.exit_status
@@ -59,9 +67,9 @@ def _print(given: argparse.Namespace) -> int:
     return 0
 
 
-async def _run(settings: Settings, given: argparse.Namespace) -> None:
-    options = Options(
-        config=given.config,
+def _options(given: argparse.Namespace, settings: Settings, config: Path | None) -> Options:
+    return Options(
+        config=config,
         listen=given.listen or [Address(settings.exporter.listen_address, settings.exporter.port)],
         telemetry_path=given.telemetry_path,
         web_config=given.web_config,
@@ -73,7 +81,6 @@ async def _run(settings: Settings, given: argparse.Namespace) -> None:
         background=given.agent,
         auto_started=given.auto_started,
     )
-    await Service(settings, options).run()
 
 
 class _AgentLog(logging.handlers.RotatingFileHandler):

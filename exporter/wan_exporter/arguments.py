@@ -1,6 +1,7 @@
 """What ``wan-exporter`` can be told on its command line. Nothing is read and nothing is started here."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +86,41 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--agent", action="store_true", help="run for wan-tui: a taken metrics port is no failure")
     found.add_argument("--auto-started", action="store_true", help="end when idle, as agent.idle_exit_seconds says")
     found.add_argument("--log-file", type=Path, metavar="FILE", help="log there, bounded, instead of to stderr")
+    demo = found.add_argument_group("a simulated host instead of this one")
+    demo.add_argument(
+        "--demo",
+        metavar="SCENARIO",
+        help="run on a simulated host with four GPUs on which this happens: healthy, gpu-lost, xid, driver-hang, "
+        "oom-loop, incompatible, drift or neglected; no GPU and no torch is needed",
+    )
+    demo.add_argument(
+        "--incident-after",
+        type=_seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="when what the scenario is about begins; it lasts half an hour (default: %(default)g)",
+    )
+    demo.add_argument(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="instead of serving, write the scenario's whole history there as OpenMetrics with timestamps, for "
+        "promtool tsdb create-blocks-from openmetrics",
+    )
+    demo.add_argument("--days", type=_days, metavar="DAYS", help="how long the history is (default: by scenario)")
+    demo.add_argument(
+        "--until",
+        type=_moment,
+        metavar="SECONDS",
+        help="Unix time at which the history ends (default: now); the same time gives the same history",
+    )
+    demo.add_argument(
+        "--step",
+        type=_step,
+        default=60.0,
+        metavar="SECONDS",
+        help="time between two scrapes of the history (default: %(default)g)",
+    )
     printing = found.add_argument_group("instead of running").add_mutually_exclusive_group()
     for what, text in (
         ("systemd-unit", "a hardened unit for systemd"),
@@ -107,13 +143,29 @@ def _address(text: str) -> Address:
 
 
 def _seconds(text: str) -> float:
+    return _number(text, 0, 86_400, "seconds from 0 to 86400")
+
+
+def _days(text: str) -> float:
+    return _number(text, 0.02, 366, "days from 0.02 to 366")
+
+
+def _step(text: str) -> float:
+    return _number(text, 5, 600, "seconds from 5 to 600")
+
+
+def _moment(text: str) -> float:
+    return _number(text, 1e9, 1e10, "seconds since 1970, from 1e9 to 1e10")
+
+
+def _number(text: str, least: float, most: float, what: str) -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
-    return seconds
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what}")
+    return number
 
 
 def _requests(text: str) -> int:

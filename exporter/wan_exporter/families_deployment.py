@@ -56,6 +56,12 @@ def _identity(
         (*DEPLOYMENT, "verdict"),
         [sample for d in deployments for sample in one_of(d.compatibility.verdict, (d.name,))],
     )
+    yield from gauge(
+        "wantui_deployment_headroom_bytes",
+        "Device memory that is left at the estimated peak; negative where the deployment is short of it.",
+        DEPLOYMENT,
+        [((d.name,), d.compatibility.headroom_bytes) for d in deployments],
+    )
 
 
 def _state(deployments: Iterable[DeploymentStatus]) -> Families:
@@ -132,12 +138,13 @@ def _memory(placed: Sequence[tuple[DeploymentStatus, GpuSample]]) -> Families:
     labels = (*DEPLOYMENT, *GPU)
     yield from gauge(
         "wantui_deployment_vram_estimated_bytes",
-        "Estimated GPU memory of the deployment: after loading (loaded) and in the largest phase of a job (peak).",
+        "Estimated GPU memory of the deployment: after loading (loaded) and in the largest phase of a job (peak). "
+        "Absent while its worker runs under another plan than a new load would get.",
         (*labels, "phase"),
         [
             ((d.name, *identity(gpu), phase), value)
             for d, gpu in placed
-            if (memory := d.compatibility.memory) is not None
+            if (memory := d.memory_in_force) is not None
             for phase, value in (("loaded", memory.loaded_bytes), ("peak", memory.peak_bytes))
         ],
     )

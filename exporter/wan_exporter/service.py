@@ -8,9 +8,10 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wan_exporter.access import Access
 from wan_exporter.arguments import DEFAULT_MAX_REQUESTS, Address
@@ -57,10 +58,22 @@ class Options:
 
 
 class Service:
-    """``await Service(settings, options).run()``: until a signal, or idleness, ends it. Raises WanTuiError."""
+    """``await Service(settings, options).run()``: until a signal, or idleness, ends it. Raises WanTuiError.
 
-    def __init__(self, settings: Settings, options: Options) -> None:
+    ``make_engine`` makes the engine from settings and ``on_log``, ``alongside`` is run beside it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: Options,
+        *,
+        make_engine: Callable[..., Engine] = Engine,
+        alongside: Callable[[Engine], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         self._settings = settings
+        self._make_engine = make_engine
+        self._alongside = alongside
         self._options = options
         self._notifier = Notifier()
         self._stop = asyncio.Event()
@@ -79,7 +92,7 @@ class Service:
         (self._at_once if self._stop.is_set() else self._stop).set()
 
     async def _run(self) -> None:
-        engine = Engine(self._settings, on_log=_write)
+        engine = self._make_engine(self._settings, on_log=_write)
         async with contextlib.AsyncExitStack() as stack:
             # Before the engine starts: a taken port then fails at once.
             served, problems = await self._serve_metrics(lambda: engine.latest, stack)
@@ -100,6 +113,8 @@ class Service:
                     self._watchdog(engine),
                 )
             ]
+            if self._alongside is not None:
+                tasks.append(asyncio.create_task(self._alongside(engine)))
             stack.callback(lambda: [task.cancel() for task in tasks])
             await self._stop.wait()
             await self._drain(engine)

@@ -61,22 +61,24 @@ class Prometheus:
 
 @contextlib.asynccontextmanager
 async def prometheus(
-    directory: Path, target: str = "", *, path: str = "/metrics", jobs: str = ""
+    directory: Path, target: str = "", *, path: str = "/metrics", jobs: str = "", more: str = ""
 ) -> AsyncIterator[Prometheus]:
     """A Prometheus in ``directory`` that scrapes ``target`` (host:port) every half second as job ``wantui``.
 
-    ``jobs`` takes the place of that job: the list below ``scrape_configs:``.
+    ``jobs`` takes the place of that job: the list below ``scrape_configs:``; ``more`` are further sections. What lies
+    in ``data`` there, however old, is part of its answers.
     """
     program = tool("prometheus")
     config = directory / "prometheus.yml"
     own = f"- {{job_name: wantui, metrics_path: {path}, static_configs: [{{targets: ['{target}']}}]}}"
-    config.write_text(f"global: {{scrape_interval: 500ms}}\nscrape_configs:\n{jobs or own}\n")
+    config.write_text(f"global: {{scrape_interval: 500ms}}\nscrape_configs:\n{jobs or own}\n{more}")
     port = _free_port()
     with (directory / "prometheus.log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             program,
             f"--config.file={config}",
             f"--storage.tsdb.path={directory / 'data'}",
+            "--storage.tsdb.retention.time=100y",
             f"--web.listen-address=127.0.0.1:{port}",
             stdout=output,
             stderr=output,

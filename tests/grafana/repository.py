@@ -1,14 +1,14 @@
 """What the tests of this folder share: the files under grafana/ and the names that the exporter exports."""
 
 import functools
-import importlib.util
+import importlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.exporter.goldens import SCENARIOS
@@ -18,14 +18,22 @@ from wan_tui.core.snapshot import Snapshot
 GRAFANA = Path(__file__).parents[2] / "grafana"
 
 
-def build_module() -> ModuleType:
-    """``grafana/build_dashboards.py``, which is a script and in no package."""
-    spec = importlib.util.spec_from_file_location("build_dashboards", GRAFANA / "build_dashboards.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+# Prometheus' own about each target, and prometheus_client's about the process.
+OTHERS = {
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+}
+METRIC = r"\b(?:(?:wantui|process|scrape)_\w+|up)\b"
+
+
+def built_files() -> dict[str, str]:
+    """What ``grafana/wan_dashboards`` builds; the package is there to be run, so nothing installs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(GRAFANA))
+        found: dict[str, str] = importlib.import_module("wan_dashboards.files").files()
+    return found
 
 
 def load_yaml(path: Path) -> Any:
@@ -34,7 +42,7 @@ def load_yaml(path: Path) -> Any:
 
 def exported_samples() -> set[str]:
     """Every sample name that any of the fixed snapshots leads to; ``up`` is Prometheus' own."""
-    return set(exported_labels())
+    return set(exported_labels()) | OTHERS
 
 
 @functools.cache
@@ -56,7 +64,7 @@ def _situations() -> Iterator[Snapshot]:
 
 def metrics_in(expression: str) -> set[str]:
     """Names of the metrics in a PromQL expression."""
-    return set(re.findall(r"\b(?:wantui_\w+|up)\b", expression))
+    return set(re.findall(METRIC, expression))
 
 
 def matchers_in(expression: str) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,7 @@ from tests.snapshot_parts import GIB, labelled, poller
 from wan_exporter.collector import metric_families
 from wan_tui.core.alerts.rules import NOT_LOCAL, RULES
 from wan_tui.core.alerts.watch import AlertWatch
-from wan_tui.core.hardware.samples import GpuProcess, VolumeSample
+from wan_tui.core.hardware.samples import GpuProcess, VolumeSample, XidCount
 from wan_tui.core.runtime.state import DeploymentStatus
 from wan_tui.core.snapshot import ConfigStatus, Snapshot
 from wan_tui.core.words import JobFailureReason, LoadFailureReason, LoadState, Phase, RestartReason, Verdict
@@ -60,7 +60,7 @@ def troubled(at: float) -> Snapshot:
     uuid = gpus[1].uuid
     gpus[1] = replace(gpus[1], processes=(*(gpus[1].processes or ()), GpuProcess(999_999, 2 * GIB, "python")))
     gpus[2] = replace(gpus[2], throttle_reasons=("hw_thermal_slowdown", "sw_power_cap"))
-    gpus[3] = replace(gpus[3], remapped_rows_failure=True)
+    gpus[3] = replace(gpus[3], remapped_rows_failure=True, recovery_action="gpu_reset")
     plan = first.compatibility.plan
     assert plan is not None
     assert first.worker is not None
@@ -109,6 +109,15 @@ def grown(at: float) -> Snapshot:
     return replace(snapshot, deployments=(replace(first, totals=totals), *others), gpus=tuple(gpus))
 
 
+def faulty(at: float) -> Snapshot:
+    """One GPU with a hardware fault, another with a program that made a mistake."""
+    snapshot = snapshots.eight_gpus_one_lost(at)
+    gpus = list(snapshot.gpus)
+    gpus[4] = replace(gpus[4], xid_errors=(XidCount(13, 1, at),))
+    gpus[5] = replace(gpus[5], xid_errors=(XidCount(48, 2, at),))
+    return replace(snapshot, gpus=tuple(gpus))
+
+
 def slow(at: float) -> Snapshot:
     """Six generations took three times their estimate."""
     snapshot = snapshots.eight_gpus_one_lost(at)
@@ -142,7 +151,10 @@ SITUATIONS: dict[str, tuple[Any, Any]] = {
     "unwanted": (unwanted, unwanted),
     "grown": (snapshots.eight_gpus_one_lost, grown),
     "slow": (snapshots.eight_gpus_one_lost, slow),
+    "faulty": (snapshots.eight_gpus_one_lost, faulty),
 }
+# How many seconds before the end they change.
+CHANGED_BEFORE = {"slow": 2700, "faulty": 300}
 
 
 def here(before: Snapshot, after: Snapshot, changed_at: int) -> set[tuple[str, str, str]]:
@@ -200,7 +212,7 @@ def expected(firing: Iterable[tuple[str, str, str]]) -> Iterator[dict[str, Any]]
 def test_prometheus_finds_the_same_on_the_same_snapshots(tmp_path: Path) -> None:
     tests, seen = [], set()
     for name, (before, after) in SITUATIONS.items():
-        changed_at = END - (2700 if name == "slow" else 600)
+        changed_at = END - CHANGED_BEFORE.get(name, 600)
         old, new = before(float(END)), after(float(END))
         firing = here(old, new, changed_at)
         seen |= {(name, severity) for name, severity, _ in firing}

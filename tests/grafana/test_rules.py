@@ -1,12 +1,9 @@
 """The alert rules: valid, about exported metrics, each with a page, a test that fires and one that stays quiet."""
 
 import asyncio
-import contextlib
 import re
 import shutil
-import socket
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import aiohttp
 import pytest
 
 from tests.exporter.live import promtool
+from tests.grafana.alertmanager import alertmanager
 from tests.grafana.repository import GRAFANA, exported_labels, exported_samples, load_yaml, matchers_in, metrics_in
 
 FOLDER = GRAFANA / "prometheus"
@@ -33,6 +31,8 @@ ALERTS = {
     ("WanTuiConfigReloadFailed", "warning", "10m"),
     ("WanTuiStorageLow", "warning", "15m"),
     ("WanTuiGpuLost", "critical", "2m"),
+    ("WanTuiGpuXidCritical", "critical", None),
+    ("WanTuiGpuRecoveryActionNeeded", "critical", None),
     ("WanTuiGpuUncorrectableEcc", "critical", None),
     ("WanTuiGpuRowRemapFailure", "critical", None),
     ("WanTuiGpuThrottled", "warning", "5m"),
@@ -62,7 +62,7 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=[f"{r['alert']}-{r['label
 
 def test_promtool_accepts_configuration_and_rules() -> None:
     promtool("check", "config", FOLDER / "prometheus.yml")
-    promtool("check", "rules", "--lint-fatal", FOLDER / "rules.yml")
+    promtool("check", "rules", "--lint-fatal", FOLDER / "rules.yml", FOLDER / "recording.yml")
 
 
 def test_promtool_runs_the_rule_tests() -> None:
@@ -85,16 +85,34 @@ def test_each_alert_is_seen_to_fire_and_to_stay_quiet(rule: dict[str, Any]) -> N
 @each_rule
 def test_each_alert_says_what_to_do_and_where_to_read_on(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
-    assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert "{{" not in rule["annotations"]["summary"], "a summary is a static sentence"
     assert rule["annotations"]["description"].count(". ") >= 1, "values first, then the corrective action"
-    page, _, anchor = rule["annotations"]["runbook"].partition("#")
-    text = (GRAFANA.parent / page).read_text(encoding="utf-8")
+    text = Path(GRAFANA / "runbooks.md").read_text(encoding="utf-8")
     section = re.search(rf"^## {rule['alert']}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    assert section is not None, f"no section {rule['alert']} in {page}"
-    assert anchor == rule["alert"].lower()
+    assert section is not None, f"no section {rule['alert']} in runbooks.md"
     for part in ("Meaning", "Impact", "Diagnosis", "Mitigation"):
         assert f"**{part}.**" in section[1], f"{rule['alert']}: no {part}"
+
+
+@each_rule
+def test_each_alert_links_to_its_runbook_and_to_the_dashboard_of_what_it_is_about(rule: dict[str, Any]) -> None:
+    boards = {board["uid"]: board for board in map(load_yaml, (GRAFANA / "dashboards").glob("*.json"))}
+    (book, page), (board, chosen) = (_link(rule["annotations"][name]) for name in ("runbook_url", "dashboard_url"))
+    (panel,) = [one for one in boards[book]["panels"] if str(one["id"]) == page["viewPanel"]]
+    assert panel["title"] == rule["alert"]
+    variables = {variable["name"] for variable in boards[board]["templating"]["list"]}
+    assert {name.removeprefix("var-") for name in chosen} <= variables
+    given = {"instance", *(matched for matched in ("gpu", "deployment") if f"$labels.{matched}" in str(chosen))}
+    assert chosen == {f"var-{name}": f"{{{{ $labels.{name} }}}}" for name in given}
+
+
+def _link(url: str) -> tuple[str, dict[str, str]]:
+    """The uid of the dashboard that an address leads to, and its parameters."""
+    address, _, query = url.partition("?")
+    root, _, uid = address.rpartition("/d/")
+    assert root == "http://localhost:3000", "the Grafana of compose.yaml"
+    return uid, dict(part.split("=", 1) for part in query.split("&"))
 
 
 @each_rule
@@ -164,7 +182,7 @@ def test_the_example_names_existing_alerts_only() -> None:
 
 async def test_what_follows_from_a_worse_alert_is_muted(tmp_path: Path) -> None:
     story = {"deployment": "story"}
-    async with alertmanager(tmp_path) as url:
+    async with alertmanager(tmp_path, ALERTMANAGER) as url:
         muted = await muted_of(
             url,
             alert("WanTuiOutOfMemory", "critical", **story),
@@ -211,42 +229,3 @@ async def muted_of(url: str, *alerts: dict[str, Any]) -> set[tuple[str | None, .
                 if len(known) == len(alerts) and len(muted) >= 4:
                     return muted
                 await asyncio.sleep(0.1)
-
-
-@contextlib.asynccontextmanager
-async def alertmanager(directory: Path) -> AsyncIterator[str]:
-    """The address of an Alertmanager that runs the example; it ends before it would send anything."""
-    program = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
-    if program is None:
-        pytest.skip("no alertmanager is installed (Debian: apt-get install prometheus-alertmanager): NOT checked")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with (directory / "alertmanager.log").open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            f"--config.file={ALERTMANAGER}",
-            f"--storage.path={directory / 'data'}",
-            f"--web.listen-address={address}",
-            "--cluster.listen-address=",
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        await _ready(process, f"http://{address}")
-        yield f"http://{address}"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def _ready(process: asyncio.subprocess.Process, url: str) -> None:
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
-        while True:
-            assert process.returncode is None, "alertmanager ended: see alertmanager.log in its directory"
-            with contextlib.suppress(aiohttp.ClientError):
-                async with session.get(f"{url}/-/ready") as response:
-                    if response.status == 200:
-                        return
-            await asyncio.sleep(0.1)

@@ -337,6 +337,16 @@ def rules(
     return print_rules(code, as_json=as_json, markdown=markdown)
 
 
+@app.command()
+def runbook(
+    alert: Annotated[str | None, typer.Argument(help="One alert, as WanTuiGpuLost (default: list all).")] = None,
+) -> int:
+    """Show what an alert means and what to do about it, without a network."""
+    from wan_tui.cli.runbook import print_runbook
+
+    return print_runbook(alert)
+
+
 app.command()(generate)
 
 

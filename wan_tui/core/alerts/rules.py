@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MINUTE = 60.0
 HOUR = 3600.0
 GIB = 2**30
+# Hardware faults; the Xids of programs and those that only inform are left out.
+CRITICAL_XIDS = frozenset({48, 62, 64, 74, 79, 95, 119, 120})
 
 Increase = Callable[[str, str, float], float]
 """How much a counter (name, subject) grew within the last seconds."""
@@ -55,6 +57,8 @@ def counters(snapshot: Snapshot) -> dict[tuple[str, str], float]:
     for gpu in snapshot.gpus:
         if gpu.up and gpu.ecc_uncorrected_errors is not None:
             found["ecc_uncorrected", _gpu(gpu)] = gpu.ecc_uncorrected_errors
+        if gpu.xid_errors is not None:
+            found["xid_critical", _gpu(gpu)] = sum(e.count for e in gpu.xid_errors if e.xid in CRITICAL_XIDS)
     for d in snapshot.deployments:
         totals = d.totals
         found["load_failures", d.name] = _sum(totals.load_failures, without="cancelled")
@@ -109,6 +113,18 @@ def _storage_low(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
 
 def _gpu_lost(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
     return (Found(_gpu(gpu), 0) for gpu in snapshot.gpus if not gpu.up)
+
+
+def _xid_critical(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
+    for gpu in snapshot.gpus:
+        if gpu.xid_errors is not None and (grown := increase("xid_critical", _gpu(gpu), 10 * MINUTE)) > 0:
+            yield Found(_gpu(gpu), grown)
+
+
+def _recovery_action(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
+    for gpu in snapshot.gpus:
+        if gpu.up and gpu.recovery_action not in (None, "none"):
+            yield Found(_gpu(gpu), 1, gpu.recovery_action or "")
 
 
 def _uncorrectable_ecc(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
@@ -219,7 +235,7 @@ def _failure_ratio(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
 def _optimistic(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
     known = {gpu.uuid for gpu in snapshot.gpus}
     for d in snapshot.deployments:
-        memory, worker = d.compatibility.memory, d.worker
+        memory, worker = d.memory_in_force, d.worker
         if memory is None or not memory.peak_bytes or worker is None or not worker.up or _planned_on(d) not in known:
             continue
         if worker.device_peak_bytes is not None and (ratio := worker.device_peak_bytes / memory.peak_bytes) > 1.05:
@@ -247,6 +263,9 @@ RULES = (
          "A changed configuration was refused; the one before still applies.", _reload_failed),
     Rule("WanTuiStorageLow", "warning", 15 * MINUTE, "A volume is nearly full.", _storage_low),
     Rule("WanTuiGpuLost", "critical", 2 * MINUTE, "A GPU is lost or does not answer.", _gpu_lost),
+    Rule("WanTuiGpuXidCritical", "critical", 0, "The driver reported a hardware fault of a GPU.", _xid_critical),
+    Rule("WanTuiGpuRecoveryActionNeeded", "critical", 0,
+         "The driver asks for a reset of a GPU or a reboot.", _recovery_action),
     Rule("WanTuiGpuUncorrectableEcc", "critical", 0,
          "A GPU had memory errors that ECC could not correct.", _uncorrectable_ecc),
     Rule("WanTuiGpuRowRemapFailure", "critical", 0,

@@ -78,7 +78,7 @@ class Deployment:
     queue: str = ""
     held_back: bool = False
     state: LoadState = LoadState.UNLOADED
-    state_changed_at: float = field(default_factory=time.time)
+    state_changed_at: float = field(default_factory=lambda: time.time())
     judgement: Judgement = field(default_factory=Judgement)
     validation: Validation = field(default_factory=Validation)
     vitals: Vitals = field(default_factory=Vitals)

@@ -8,6 +8,7 @@ from wan_tui.core.planning.plan import (
     Compatibility,
     ExecutionPlan,
     GenerationRequest,
+    MemoryEstimate,
     StageSeconds,
     TimeEstimate,
 )
@@ -221,6 +222,12 @@ class DeploymentStatus:
     next_plan: PlanChange | None = None
     replanned_at: float | None = None
     replica_of: str | None = None
+
+    @property
+    def memory_in_force(self) -> MemoryEstimate | None:
+        """The estimate for what runs, or would; None while the worker runs another plan than it is made for."""
+        found = self.compatibility
+        return found.memory if self.plan is None or self.plan == found.plan else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ class Vitals:
     memory is owed after an out-of-memory.
     """
 
-    heard_at: float = field(default_factory=time.monotonic)
-    progress_at: float = field(default_factory=time.monotonic)
-    idle_since: float = field(default_factory=time.monotonic)
+    heard_at: float = field(default_factory=lambda: time.monotonic())
+    progress_at: float = field(default_factory=lambda: time.monotonic())
+    idle_since: float = field(default_factory=lambda: time.monotonic())
     failed_at: float | None = None
     failure: RestartReason = RestartReason.CRASHED
     restarts: list[float] = field(default_factory=list)
