@@ -14,7 +14,8 @@ from wan_exporter.web_config import WebConfig
 from wan_tui.core.errors import UsageError, WanTuiError
 
 CONNECTIONS = 512
-"""At most this many at once: whoever opens more closes the oldest one that waits."""
+"""About this many at once: whoever opens more closes the oldest ones."""
+TRIM_SECONDS = 0.05
 KEEPALIVE_SECONDS = 120.0
 """How long a connection may wait for a whole request, also for the first one; scrapes come more often."""
 HANDSHAKE_SECONDS = 10.0
@@ -45,6 +46,7 @@ class Server:
         self._tls = tls
         self._listeners: list[_Listener] = []
         self._changing: set[asyncio.Task[None]] = set()
+        self._trimming: asyncio.TimerHandle | None = None
 
     @classmethod
     async def of(cls, app: web.Application, tls: ssl.SSLContext | None = None) -> "Server":
@@ -110,6 +112,8 @@ class Server:
             task.add_done_callback(self._changing.discard)
 
     async def close(self) -> None:
+        if self._trimming is not None:
+            self._trimming.cancel()
         await asyncio.gather(*self._changing, return_exceptions=True)
         for listener in self._listeners:
             _stop(listener)
@@ -140,12 +144,21 @@ class Server:
             server.close()
 
     def _connection(self) -> asyncio.Protocol:
-        """The protocol of a new connection, for which an old one makes room if there are too many."""
+        """The protocol of a new connection; a moment later the oldest make room if there are too many."""
         server = self._runner.server
         assert server is not None
-        if len(waiting := server.connections) >= CONNECTIONS:
-            waiting[0].force_close()
+        if self._trimming is None:
+            self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
         return server()
+
+    def _trim(self) -> None:
+        self._trimming = None
+        server = self._runner.server
+        if server is None:
+            return
+        opened = [connection for connection in server.connections if connection.transport is not None]
+        for connection in opened[: max(0, len(opened) - CONNECTIONS)]:
+            connection.force_close()
 
 
 def _stop(listener: _Listener) -> None:

@@ -22,6 +22,10 @@ class Terminal:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
+    def capture_with_styles(self) -> str:
+        """The screen with the escape sequences of its colours and styles."""
+        return self._tmux("capture-pane", "-p", "-e")
+
     def ask(self, variable: str) -> str:
         """A variable of tmux."""
         return self._tmux("display-message", "-p", variable).strip()

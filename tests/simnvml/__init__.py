@@ -136,6 +136,7 @@ class Scenario:
     driver_version: str | None = "550.54.15"
     nvml_version: str | None = "12.550.54.15"
     cuda_version: int | None = 12040
+    latency_milliseconds: int | None = None
     hang: str | None = None
     errors: dict[str, int] = field(default_factory=dict)
 
@@ -147,7 +148,7 @@ class Scenario:
 
     def _lines(self) -> Iterator[str]:
         yield "[driver]"
-        for key in ("driver_version", "nvml_version", "cuda_version", "hang"):
+        for key in ("driver_version", "nvml_version", "cuda_version", "latency_milliseconds", "hang"):
             if (value := getattr(self, key)) is not None:
                 yield f"{key} = {value}"
         yield from (f"error.{function} = {code}" for function, code in self.errors.items())

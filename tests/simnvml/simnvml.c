@@ -7,6 +7,7 @@
  *   driver_version = 550.54.15
  *   nvml_version = 12.550.54.15
  *   cuda_version = 12040
+ *   latency_milliseconds = 50                  how long every call takes
  *   [gpu 0]
  *   name = NVIDIA GeForce RTX 4090
  *   uuid = GPU-00000000-0000-0000-0000-000000000000
@@ -49,11 +50,14 @@ typedef struct { uint pid; ulong64 used_bytes; uint gpu_instance, compute_instan
 
 /* ---- the scenario --------------------------------------------------------------------------------------------- */
 
-typedef struct { int section; char key[80], value[128]; } Entry;
+typedef struct { char key[80], value[128]; } Entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+typedef struct { int section, begin, end; } Range; /* of entries: a call looks at those of its own section alone */
+
 static Entry *entries;
-static int entry_count, gpu_count, initialized;
+static Range *ranges;
+static int entry_count, range_count, gpu_count, initialized;
 static struct stat read_state;
 
 /* With the lock held. A missing file is a driver without GPUs and without versions. */
@@ -64,7 +68,7 @@ static void refresh(void) {
     if (now.st_ino == read_state.st_ino && now.st_size == read_state.st_size
         && now.st_mtim.tv_sec == read_state.st_mtim.tv_sec && now.st_mtim.tv_nsec == read_state.st_mtim.tv_nsec) return;
     read_state = now;
-    entry_count = gpu_count = 0;
+    entry_count = range_count = gpu_count = 0;
     FILE *file = path == NULL ? NULL : fopen(path, "r");
     if (file == NULL) return;
     char line[256];
@@ -78,7 +82,11 @@ static void refresh(void) {
         } else if (sscanf(line, "[gpu %d]", &section) == 1) {
             if (section >= gpu_count) gpu_count = section + 1;
         } else if (sscanf(line, " %79[^ =] = %127[^\n]", entry.key, entry.value) == 2) {
-            entry.section = section;
+            if (range_count == 0 || ranges[range_count - 1].section != section) {
+                ranges = realloc(ranges, (size_t)(range_count + 1) * sizeof *ranges);
+                ranges[range_count++] = (Range){.section = section, .begin = entry_count};
+            }
+            ranges[range_count - 1].end = entry_count + 1;
             entries = realloc(entries, (size_t)(entry_count + 1) * sizeof entry);
             entries[entry_count++] = entry;
         }
@@ -91,11 +99,12 @@ static int lookup_nth(int section, const char *key, int n, char value[128]) {
     int found = 0;
     pthread_mutex_lock(&lock);
     refresh();
-    for (int i = 0; i < entry_count && !found; i++)
-        if (entries[i].section == section && strcmp(entries[i].key, key) == 0 && n-- == 0) {
-            memcpy(value, entries[i].value, sizeof entries[i].value);
-            found = 1;
-        }
+    for (int r = 0; r < range_count && !found; r++)
+        for (int i = ranges[r].begin; ranges[r].section == section && i < ranges[r].end && !found; i++)
+            if (strcmp(entries[i].key, key) == 0 && n-- == 0) {
+                memcpy(value, entries[i].value, sizeof entries[i].value);
+                found = 1;
+            }
     pthread_mutex_unlock(&lock);
     return found;
 }
@@ -113,6 +122,11 @@ static int lookup(int section, const char *key, char value[128]) { return lookup
 /* What every call does first: hang and fail as the scenario says. */
 static int enter(int section, const char *function) {
     char key[128], value[128];
+    if (lookup(DRIVER, "latency_milliseconds", value)) {
+        long milliseconds = atol(value);
+        struct timespec wait = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000 * 1000};
+        if (milliseconds > 0) nanosleep(&wait, NULL);
+    }
     while (lookup(section, "hang", value) && (strcmp(value, function) == 0 || strcmp(value, "*") == 0))
         nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
     snprintf(key, sizeof key, "error.%s", function);

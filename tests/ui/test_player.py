@@ -123,6 +123,26 @@ async def test_on_a_slow_link_it_plays_fewer_frames_at_the_same_speed(drive: Dri
         assert "16 fps, shown 1.0" in it.text("#player-head")
 
 
+async def test_the_videos_of_one_job_are_seen_one_after_the_other(drive: Drive) -> None:
+    async with drive(snapshots.pocket_running()) as it:
+        paths = ("/out/a-1.mp4", "/out/a-2.mp4")
+        it.client.reels = {
+            "/out/a-1.mp4": a_reel(9, path="/out/a-1.mp4"),
+            "/out/a-2.mp4": a_reel(5, path="/out/a-2.mp4"),
+        }
+        it.app.push_screen(player := Player(paths, "job 7", it.app.session))
+        await it.settle()
+        assert "job 7, video 1 of 2" in it.text("#player-head")
+        await it.press("n")
+        await it.settle()
+        assert "video 2 of 2" in it.text("#player-head")
+        assert player.playback.number == 5
+        await it.press("y")
+        assert it.app.clipboard == "/out/a-2.mp4"
+        await it.press("n", "p", "escape")
+        assert not isinstance(it.app.screen, Player)
+
+
 async def test_the_path_is_copied(drive: Drive) -> None:
     async with drive(snapshots.pocket_running()) as it:
         await opened(it, a_reel(3))

@@ -161,11 +161,6 @@ def _compute_capability(handle: Handle) -> Fields:
     return {"compute_capability": f"{major}.{minor}"}
 
 
-def _mig_mode(handle: Handle) -> Fields:
-    current, _pending = pynvml.nvmlDeviceGetMigMode(handle)
-    return {"mig_mode": "enabled" if current == pynvml.NVML_DEVICE_MIG_ENABLE else "disabled"}
-
-
 def _memory(handle: Handle) -> Fields:
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
     return _memory_fields(memory) | {"memory_reserved_bytes": memory.reserved}
@@ -215,15 +210,16 @@ def _recovery_action(handle: Handle) -> Fields:
     return {"recovery_action": RECOVERY_ACTIONS.get(action, OTHER_RECOVERY_ACTION)}
 
 
-def _mig_devices(handle: Handle) -> Fields:
-    """The slices of a GPU in MIG mode; none, and no error, on one that is whole."""
+def _mig(handle: Handle) -> Fields:
+    """The mode, and the slices of a GPU that is split."""
     if pynvml.nvmlDeviceGetMigMode(handle)[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
-        return {}
+        return {"mig_mode": "disabled"}
     slices = []
-    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-        with contextlib.suppress(pynvml.NVMLError_NotFound):  # instance numbers have gaps
-            slices.append(_mig_device(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)))
-    return {"mig_devices": tuple(slices)}
+    for index in range(_optional(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+        # Instance numbers have gaps, and a slice can go while it is read.
+        part = _optional(lambda index=index: _mig_device(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)))
+        slices += [] if part is None else [part]
+    return {"mig_mode": "enabled", "mig_devices": tuple(slices)}
 
 
 def _mig_device(handle: Handle) -> MigDevice:
@@ -288,7 +284,6 @@ def _process_name(pid: int) -> str | None:
 READERS: tuple[Reader, ...] = (
     _pci,
     _compute_capability,
-    _mig_mode,
     _either(_memory, _memory_v1),
     _utilization,
     _either(
@@ -337,5 +332,5 @@ READERS: tuple[Reader, ...] = (
     _one("pcie_link_width", pynvml.nvmlDeviceGetCurrPcieLinkWidth),
     _processes,
     _recovery_action,
-    _mig_devices,
+    _mig,
 )

@@ -16,6 +16,8 @@ from wan_tui.ui.widgets.preview import PreviewView
 from wan_tui.ui.widgets.rows import LiveRows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
     from textual.timer import Timer
 
@@ -27,7 +29,10 @@ _KEYS = (("space", "pause"), ("left right", "step"), ("home", "begin again"), ("
 
 
 class Player(ModalScreen[None]):
-    """Asks the engine for the frames, so that it can show what is on another host; nothing is decoded here."""
+    """Asks the engine for the frames, so that it can show what is on another host; nothing is decoded here.
+
+    ``paths`` are the videos of one job, mostly one.
+    """
 
     CSS_PATH = "player.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,12 +42,15 @@ class Player(ModalScreen[None]):
         Binding("left,h,comma", "step(-1)", "previous", tooltip="Pause, one frame back", id="player.previous"),
         Binding("home", "step(-100000)", "first", tooltip="The first frame", id="player.first"),
         Binding("end", "step(100000)", "last", tooltip="The last frame", id="player.last"),
+        Binding("n", "other(1)", "next video", tooltip="The next video of the job", id="player.next_video"),
+        Binding("p", "other(-1)", "video before", tooltip="The video of the job before", id="player.video_before"),
         Binding("y", "copy", "copy path", tooltip="Copy the path of the file", id="player.copy"),
     ]
 
-    def __init__(self, path: str, title: str, session: Session) -> None:
+    def __init__(self, paths: Sequence[str], title: str, session: Session) -> None:
         super().__init__()
-        self._path = path
+        self._paths = tuple(paths)
+        self._chosen = 0
         self._about_it = title
         self._session = session
         self._head = LiveRows(id="player-head", ascii_only=session.ascii_only)
@@ -63,14 +71,19 @@ class Player(ModalScreen[None]):
         self._redraw()
         self.call_after_refresh(self._fetch)
 
+    @property
+    def _path(self) -> str:
+        return self._paths[self._chosen]
+
     def _fetch(self) -> None:
         width, height = self._picture.size.width, self._picture.size.height * 2
         path = self._path
         self._session.ask("player", lambda client: client.reel(path, width, height), self._arrived, self._failed)
 
     def _arrived(self, reel: Reel) -> None:
-        if not self.is_attached:
+        if not self.is_attached or reel.path != self._path:
             return
+        self._problem = None
         self.reel, self.playback = reel, Playback(len(reel.frames), playing=len(reel.frames) > 1)
         if reel.seconds_apart:
             # On a slow link fewer pictures at the same speed: one fills the line for a good part of a second.
@@ -102,12 +115,13 @@ class Player(ModalScreen[None]):
     def _head_line(self, view: View) -> Frame:
         reel = self.reel
         facts: Line = ()
+        which = f", video {self._chosen + 1} of {len(self._paths)}" if len(self._paths) > 1 else ""
         if reel is not None:
             size = f"{reel.source_width}{glyphs.TIMES}{reel.source_height}"
             shown = reel.seconds_apart * self._skip
             rate = f"{reel.fps:g} fps, shown {1 / shown:.1f}" if shown else ""
             facts = dim_join(size, f"{reel.total} frames" if reel.total > 1 else "a picture", rate)
-        return Frame((spread(text(clean(self._about_it), Role.STRONG), facts, view.width),))
+        return Frame((spread(text(clean(self._about_it) + which, Role.STRONG), facts, view.width),))
 
     def _foot_lines(self, view: View) -> Frame:
         width = view.width - 2
@@ -117,7 +131,8 @@ class Player(ModalScreen[None]):
             lines = [text("reading the video", Role.DIM)]
         else:
             lines = [_place(self.reel, self.playback, width)]
-        keys = join([(Span(key, Role.STRONG), Span(f" {what}", Role.DIM)) for key, what in _KEYS])
+        shown = _KEYS if len(self._paths) == 1 else (*_KEYS[:-1], ("n p", "other video"), _KEYS[-1])
+        keys = join([(Span(key, Role.STRONG), Span(f" {what}", Role.DIM)) for key, what in shown])
         return Frame(tuple(pad((Span(" "), *line), view.width) for line in (*lines, keys)))
 
     def action_pause(self) -> None:
@@ -125,6 +140,18 @@ class Player(ModalScreen[None]):
 
     def action_step(self, by: int) -> None:
         self._go(self.playback.stepped(by))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return len(self._paths) > 1 if action == "other" else super().check_action(action, parameters)
+
+    def action_other(self, by: int) -> None:
+        """Another video of the job, from its beginning."""
+        self._chosen = (self._chosen + by) % len(self._paths)
+        if self._timer is not None:
+            self._timer.stop()
+        self.reel, self.playback = None, Playback(0)
+        self._redraw()
+        self._fetch()
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._path)
