@@ -1,7 +1,7 @@
 """The pictures of the README, drawn from the fixed snapshots of the tests.
 
-``python -m tests.ui.picture FOLDER`` writes overview.svg, generate.svg, jobs.svg and compatibility.svg. Half blocks
-make a large SVG, so the README has the form as a PNG: ``rsvg-convert -w 1280 generate.svg -o generate.png``.
+``python -m tests.ui.picture FOLDER`` writes overview.svg, gpus.svg, generate.svg, jobs.svg and compatibility.svg. Half
+blocks make a large SVG, so the README has the form as a PNG: ``rsvg-convert -w 1280 generate.svg -o generate.png``.
 """
 
 import asyncio
@@ -20,6 +20,10 @@ from tests.snapshot_parts import AT
 from tests.ui.assessments import fits
 from tests.ui.fake_client import FakeClient
 from tests.ui.planned import planned_client
+from wan_tui.core.alerts.watch import AlertWatch
+from wan_tui.core.hardware.processes import ProcessDetail
+from wan_tui.core.hardware.samples import GpuSample
+from wan_tui.core.hardware.trace import GpuTrace
 from wan_tui.core.runtime.state import Preview
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.ui.app import WanTuiApp
@@ -80,12 +84,49 @@ def generating() -> Snapshot:
     return replace(snapshot, jobs=jobs)
 
 
+def watched() -> FakeClient:
+    """Eight GPUs with the alerts of the lost one, and an hour of work behind them."""
+    snapshot, watch = generating(), AlertWatch()
+    watch.look(replace(snapshot, taken_at=AT - 3600))
+    client = FakeClient(replace(snapshot, alerts=watch.look(snapshot)))
+    client.traces = {gpu.uuid: course(gpu) for gpu in snapshot.gpus if gpu.up}
+    client.processes = {
+        snapshot.gpus[0].uuid: (
+            ProcessDetail(pid=5001, user="wan", command="python -m wan_tui.worker --fd 9", started_at=AT - 7200),
+        )
+    }
+    return client
+
+
+def course(gpu: GpuSample) -> GpuTrace:
+    """An hour in which two GPUs generated clip after clip."""
+    busy = gpu.utilization_ratio or 0.0
+    worked = busy > 0.5 or gpu.index == 1
+    seconds = range(-3600, 0, 5)
+    load = [0.99 if worked and (second + 140 * gpu.index) % 1190 > 60 else 0.0 for second in seconds]
+    load = [value * (0.93 + 0.07 * math.sin(second / 11)) for value, second in zip(load, seconds, strict=True)]
+    if busy <= 0.5:
+        load = [value if second < -600 else 0.0 for value, second in zip(load, seconds, strict=True)]
+    used = gpu.memory_used_bytes or 0
+    return GpuTrace(
+        uuid=gpu.uuid,
+        interval_seconds=5.0,
+        at=tuple(AT + second for second in seconds),
+        utilization_ratio=tuple(load),
+        memory_used_bytes=tuple(used * (0.9 + 0.1 * value) for value in load),
+        temperature_celsius=tuple(36 + 32 * value for value in load),
+        power_watts=tuple(72 + 590 * value for value in load),
+        sm_clock_hertz=tuple(gpu.sm_clock_hertz or 0.0 for _ in load),
+    )
+
+
 def main(folder: Path) -> None:
     os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TZ="UTC")
     folder.mkdir(parents=True, exist_ok=True)
     prompt = "a lighthouse in a storm, waves break on the rocks, evening light, slow tracking shot"
     pictures = {
-        "overview": draw(snapshots.eight_gpus_one_lost(), ()),
+        "overview": shown(watched(), (), (132, 40)),
+        "gpus": shown(watched(), ("7",), (132, 40)),
         "generate": draw(generating(), ("5",), (140, 40), prompt),
         "jobs": draw(generating(), ("6",), (140, 40)),
         "compatibility": shown(planned_client()[0], ("3", "right"), (118, 36)),

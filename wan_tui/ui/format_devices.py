@@ -79,7 +79,7 @@ def _columns(snapshot: Snapshot, width: int) -> tuple[Column, ...]:
         Column("MEMORY GiB", 20, grow=True, limit=44),
         column("TEMP", 5, 1, right=True),
         column("POWER W", 9, 2, right=True),
-        Column("FLAGS", 12, 3, grow=True, limit=24),
+        Column("FLAGS", 14, 3, grow=True, limit=24),
         column("SM MHz", 6, 5, right=True),
         column("FAN", 5, 6, fan, right=True),
         Column("PROCESSES" if gpus else "", 27 if gpus else 10, 4, grow=gpus, limit=40),
