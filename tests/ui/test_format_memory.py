@@ -56,7 +56,9 @@ def test_the_estimate_is_a_line_above_what_is_used() -> None:
 def test_use_above_the_estimate_is_marked_and_the_line_stays_visible() -> None:
     lines = memory_chart(steady(12, 6), 60.0, 47, 11)
     assert all(glyphs.HEAVY in column for column in columns(lines))
-    assert any(span.role is Role.ERROR for line in lines for span in line)
+    assert any(span.role is Role.ERROR and glyphs.DARK_SHADE in span.text for line in lines for span in line)
+    assert "above the estimate" in shown(chart_legend(steady(12, 6), 100))
+    assert "above the estimate" not in shown(chart_legend(steady(5, 6), 100))
     fine = memory_chart(steady(5, 6), 60.0, 47, 11)
     assert not any(span.role is Role.ERROR for line in fine for span in line)
 

@@ -32,6 +32,7 @@ from wan_tui.ui.text import (
     marked,
     pad,
     rule,
+    shorten,
     table_head,
     table_line,
     text,
@@ -241,12 +242,9 @@ def remedies(d: DeploymentStatus, width: int) -> Section | None:
             promise += f", about {format_seconds(remedy.seconds)}"
         title = clean(remedy.title).partition(": ")[0] if remedy.changes else clean(remedy.title)
         how = "" if remedy.changes else "  (by hand)"
-        lines.append(
-            (
-                Span(f"{glyphs.ARROW} {title}{how}"[: max(width - 4, 8)], Role.STRONG if remedy.changes else Role.TEXT),
-                Span(f"  {promise}"[: max(width - len(title) - len(how) - 4, 0)], Role.DIM),
-            )
-        )
+        head = shorten(f"{glyphs.ARROW} {title}{how}", width)
+        rest = shorten(promise, width - len(head) - 2)
+        lines.append((Span(head, Role.STRONG if remedy.changes else Role.TEXT), Span(f"  {rest}", Role.DIM)))
     return Section("remedy", "WHAT WOULD MAKE IT FIT", tuple(lines), text("a shows the change", Role.DIM))
 
 

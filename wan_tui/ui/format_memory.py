@@ -101,8 +101,13 @@ def _chart_row(slots: list[tuple[int, int | None] | None], row: int, rows: int, 
             spans.append(Span(" ", Role.TRACK))
         else:
             level = glyphs.LEVELS[min(max(round(share * 8), 1), 8) - 1]
-            spans.append(Span(level, Role.ERROR if over else Role.ACCENT))
+            # Above the estimate the bar is of another shade, not only of another colour.
+            spans.append(Span(glyphs.DARK_SHADE if over and level == glyphs.FULL else level, _role(over)))
     return tuple(spans)
+
+
+def _role(over: bool) -> Role:
+    return Role.ERROR if over else Role.ACCENT
 
 
 def chart_legend(timeline: Timeline, width: int) -> Line:
@@ -115,6 +120,8 @@ def chart_legend(timeline: Timeline, width: int) -> Line:
         line = Span(f"{glyphs.HEAVY} ", Role.WARN)
         parts.append((line, Span(f"estimated {format_bytes(point.estimated_bytes)}")))
     most = max(point.used_bytes or 0 for point in timeline.points)
+    if any(point.used_bytes and point.used_bytes > (point.estimated_bytes or math.inf) for point in timeline.points):
+        parts.append((Span(f"{glyphs.DARK_SHADE} ", Role.ERROR), Span("above the estimate")))
     parts.append(text(f"most {format_bytes(most)}", Role.DIM))
     parts.append(text(words(point.phase), Role.DIM))
     return join_fitting(parts, width, "   ")
