@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wan_tui.core.errors import UsageError
+
 Value = str | bool | int | float | None
 
 
@@ -40,3 +42,23 @@ class ChangePreview:
 def of_deployment(name: str, *changes: tuple[str, Value]) -> Change:
     """Settings of one deployment by their dotted keys, as remedies name them (``defaults.frames``)."""
     return Change(settings=tuple(Setting(("deployments", name, *key.split(".")), value) for key, value in changes))
+
+
+def setting_of(key: str, word: str | None) -> Change:
+    """One setting as it is typed: ``true``, ``5`` and ``0.5`` are what they look like, the rest is text; None takes
+    the key away. Raises UsageError for a key that is no path."""
+    path = tuple(key.split("."))
+    if not all(path):
+        raise UsageError(f"{key!r}: a key by its path, such as deployments.story.profile")
+    return Change(settings=(Setting(path, None if word is None else _value(word)),))
+
+
+def _value(word: str) -> Value:
+    if word in ("true", "false"):
+        return word == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word

@@ -51,7 +51,7 @@ def run_on(
         from wan_tui.cli.engine import with_engine
         from wan_tui.core.config import load_settings
 
-        return with_engine(load_settings(config), work)
+        return with_engine(load_settings(config), work, config)
     with tunnel(where) as forwarded:
 
         async def run() -> Result:

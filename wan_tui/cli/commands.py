@@ -12,6 +12,7 @@ from wan_tui.cli.agent import agent_app
 from wan_tui.cli.attach import Where
 from wan_tui.cli.calibration import calibration_app
 from wan_tui.cli.config import config_app
+from wan_tui.cli.deployments import deployments_app
 from wan_tui.cli.generate_options import generate
 from wan_tui.cli.jobs import jobs_app
 from wan_tui.core.errors import UsageError
@@ -30,6 +31,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(calibration_app, name="calibration")
 app.add_typer(agent_app, name="agent")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(deployments_app, name="deployments")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 

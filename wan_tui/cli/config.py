@@ -1,4 +1,4 @@
-"""``wan-tui config``: show, path, schema, init, check, migrate."""
+"""``wan-tui config``: show, path, schema, init, check, set, migrate."""
 
 import dataclasses
 import json
@@ -92,6 +92,20 @@ def check(
     else:
         _print(target, findings)
     return 0 if valid else 1
+
+
+@config_app.command("set")
+def set_value(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="Its path, such as deployments.story.profile.")],
+    value: Annotated[str | None, typer.Argument(help="true, 5, 0.5, or text; none takes the key away.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change and make none.")] = False,
+) -> int:
+    """Change one setting, keeping comments and the original; an agent that runs takes it up. Prints the change."""
+    from wan_tui.agent.changes import setting_of
+    from wan_tui.cli.deployments import change
+
+    return change(context, setting_of(key, value), dry_run=dry_run)
 
 
 @config_app.command()

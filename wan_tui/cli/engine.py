@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from wan_tui.agent.client import Client
@@ -13,11 +14,16 @@ from wan_tui.core.snapshot import Snapshot
 Result = TypeVar("Result")
 
 
-def with_engine(settings: Settings, work: Callable[[Client], Coroutine[Any, Any, Result]]) -> Result:
-    """Run ``work`` against an engine of its own, which loads nothing unasked. Raises WanTuiError."""
+def with_engine(
+    settings: Settings, work: Callable[[Client], Coroutine[Any, Any, Result]], config: Path | None = None
+) -> Result:
+    """Run ``work`` against an engine of its own, which loads nothing unasked. Raises WanTuiError.
+
+    ``config`` is the file that was named, for work that changes it.
+    """
 
     async def run() -> Result:
-        async with EmbeddedClient(lambda: settings, load_wanted=False) as client:
+        async with EmbeddedClient(lambda: settings, load_wanted=False, config=config) as client:
             return await work(client)
 
     return asyncio.run(run())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wan_tui.agent.changes import Change, Setting
-from wan_tui.core.errors import UsageError, unknown_name
+from wan_tui.agent.changes import Change, setting_of
+from wan_tui.core.errors import unknown_name
 from wan_tui.ui.changing import propose, propose_pin, propose_profile
 from wan_tui.ui.verb import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wan_tui.agent.changes import Value
     from wan_tui.core.runtime.state import DeploymentStatus
     from wan_tui.ui.app import WanTuiApp
 
@@ -54,23 +53,7 @@ def _profile(app: WanTuiApp, given: list[str]) -> None:
 
 
 def _set(app: WanTuiApp, given: list[str]) -> None:
-    """A value as TOML would have it: true, 5, 0.5; anything else is text."""
-    path = tuple(given[0].split("."))
-    if not all(path):
-        raise UsageError(f"{given[0]!r}: a key by its path, such as deployments.story.profile")
-    value = _value(given[1]) if len(given) > 1 else None
-    propose(app.base_screen, f"set {given[0]}", Change(settings=(Setting(path, value),)))
-
-
-def _value(word: str) -> Value:
-    if word in ("true", "false"):
-        return word == "true"
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word
+    propose(app.base_screen, f"set {given[0]}", setting_of(given[0], given[1] if len(given) > 1 else None))
 
 
 def _validate(app: WanTuiApp, given: list[str]) -> None:
