@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from wan_exporter.families import Families, gauge
+from wan_exporter.families_compatibility import compatibility_families
 from wan_exporter.families_deployment import deployment_families
 from wan_exporter.families_generation import generation_families
 from wan_exporter.families_gpu import gpu_families
@@ -24,6 +25,7 @@ GROUPS: Mapping[str, Callable[[Snapshot], Families]] = MappingProxyType(
         "deployment": deployment_families,
         "validation": validation_families,
         "generation": generation_families,
+        "compatibility": compatibility_families,
     }
 )
 """The collectors, by the name that ``collect[]`` and ``exclude[]`` take, in the order of the exposition."""

@@ -21,6 +21,7 @@ TITLES = {
     "deployment": "Deployments, loads, memory, workers",
     "validation": "Validation",
     "generation": "Jobs and generations",
+    "compatibility": "What would fit",
     "scrape": "The scrape itself",
 }
 
