@@ -19,6 +19,7 @@ from wan_tui.core.config import load_settings
 from wan_tui.core.engine import Engine
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.paths import default_paths
+from wan_tui.core.words import LoadState
 
 FILE = """\
 # ours
@@ -208,6 +209,20 @@ async def test_unpinning_is_written_down_and_pinning_what_cannot_run_is_refused(
         assert "wanted_loaded" not in text(file)
         await client.pin("story", pinned=False)
         assert "wanted_loaded" not in text(file), "it says so already"
+
+
+async def test_pinning_loads_and_is_written_down(file: Path) -> None:
+    async with configured(file) as (engine, client, _):
+        await client.pin("small", pinned=True)
+        assert tomllib.loads(text(file))["deployments"]["small"]["wanted_loaded"] is True
+        pinned = await until(engine, lambda s: s.deployment("small").pinned, 20)  # type: ignore[union-attr]
+        small = pinned.deployment("small")
+        assert small is not None
+        assert small.state in (LoadState.LOADING, LoadState.LOADED)
+        await client.pin("small", pinned=False)
+        assert tomllib.loads(text(file))["deployments"]["small"]["wanted_loaded"] is False
+        assert len(backups(file)) == 2, "no backup takes the place of another"
+        await until(engine, lambda s: not s.deployment("small").pinned, 20)  # type: ignore[union-attr]
 
 
 async def test_the_timeline_of_a_deployment_is_asked_for_by_name(file: Path) -> None:
