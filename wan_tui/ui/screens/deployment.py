@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 WIDE = 120
 ASK_SECONDS = 5.0
-_CHART_ROWS = 8
+_CHART_ROWS = 7
 
 
 class DeploymentPage(DeploymentKeys, DetailScreen):
