@@ -155,3 +155,9 @@ OUT_OF_MEMORY = Annotation(
     "red",
 )
 GPU_LOST = Annotation("GPU lost", f"wantui_gpu_up{{{GPU}}} == 0", "GPU {{gpu}} is lost", "dark-red")
+XID = Annotation(
+    "Xid",
+    f"sum by (instance, gpu, xid) (increase(wantui_gpu_xid_errors_total{{{GPU}}}[$__interval])) > 0",
+    "GPU {{gpu}} reported Xid {{xid}}",
+    "orange",
+)

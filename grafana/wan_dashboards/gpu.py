@@ -1,8 +1,9 @@
 """*GPU*: health, memory, load, power and heat of each card."""
 
-from wan_dashboards.board import GPU_LOST, Board, Line, Panel, Section
+from wan_dashboards.board import GPU_LOST, XID, Board, Line, Panel, Section
 from wan_dashboards.panels import (
     Column,
+    bars,
     colored,
     dashed,
     grid,
@@ -11,8 +12,8 @@ from wan_dashboards.panels import (
     stacked,
     timeline,
 )
-from wan_dashboards.queries import GPU, of_gpu
-from wan_dashboards.words import THROTTLE, UP, YES
+from wan_dashboards.queries import GPU, enum_code, of_gpu
+from wan_dashboards.words import RECOVERY, THROTTLE, UP, YES
 
 
 def board() -> Board:
@@ -20,11 +21,14 @@ def board() -> Board:
         uid="wantui-gpu",
         title="Wan GPU",
         description="Health, memory, load, power and temperature of GPUs.",
-        annotations=(GPU_LOST,),
+        annotations=(GPU_LOST, XID),
         sections=(
-            Section("Health", [Line(7, [_up(), _cards()]), Line(7, [_ecc(), _remapped()])]),
+            Section(
+                "Health", [Line(7, [_up(), _recovery()]), Line(9, [_ecc(), _xids(), _remapped()]), Line(7, [_cards()])]
+            ),
             Section("Memory", [Line(9, [_used(), _split(), _owners()])]),
             Section("Load", [Line(9, [_utilization(), _activity()]), Line(8, [_clocks(), _throttled()])]),
+            Section("MIG", [Line(8, [_slices(), _slice_memory()])]),
             Section("Power and heat", [Line(9, [_power(), _temperature()]), Line(7, [_fans(), _energy(), _link()])]),
         ),
     )
@@ -51,11 +55,55 @@ def _cards() -> Panel:
     )
 
 
+def _recovery() -> Panel:
+    code = enum_code("wantui_gpu_recovery_action", "action", RECOVERY, "instance, gpu", GPU)
+    text = "What the driver asks for so that a GPU works again. Metric: wantui_gpu_recovery_action."
+    return timeline("Recovery action", text, RECOVERY, (code, of_gpu()))
+
+
+def _xids() -> Panel:
+    grown = f"sum by (instance, gpu, xid) (increase(wantui_gpu_xid_errors_total{{{GPU}}}[1h]))"
+    return bars(
+        "Xid errors",
+        "short",
+        "Errors that the driver reported within the hour before, by Xid number; empty when it reported none. "
+        "Metric: wantui_gpu_xid_errors_total.",
+        (f"{grown} > 0", of_gpu("Xid {{xid}}")),
+    )
+
+
+def _slices() -> Panel:
+    by = "instance, gpu, gpu_instance_id, compute_instance_id, profile"
+    return grid(
+        "Slices",
+        "Slices of GPUs in MIG mode. Metric: wantui_mig_info.",
+        Column("GPU", label="gpu", width=70),
+        Column("Profile", label="profile"),
+        Column("GPU instance", label="gpu_instance_id"),
+        Column("Compute instance", label="compute_instance_id"),
+        Column("Host", label="instance"),
+        Column("_info", expression=f"max by ({by}) (wantui_mig_info{{{GPU}}})"),
+        sort_by="GPU",
+    )
+
+
+def _slice_memory() -> Panel:
+    panel = lines(
+        "VRAM of slices",
+        "bytes",
+        "Memory that is used on each GPU instance, and all of it (dashed). "
+        "Metrics: wantui_mig_memory_used_bytes, wantui_mig_memory_total_bytes.",
+        (f"wantui_mig_memory_used_bytes{{{GPU}}}", of_gpu("instance {{gpu_instance_id}}")),
+        (f"wantui_mig_memory_total_bytes{{{GPU}}}", of_gpu("instance {{gpu_instance_id}} has")),
+    )
+    return dashed(panel, "/ has /")
+
+
 def _ecc() -> Panel:
     return lines(
         "Memory errors",
         "short",
-        "Errors of the GPU's memory since the driver was loaded: corrected by ECC, and beyond correction. "
+        "Errors of the GPU's memory within the hour before: corrected by ECC, and beyond correction. "
         "Metrics: wantui_gpu_ecc_corrected_errors_total, wantui_gpu_ecc_uncorrected_errors_total.",
         (f"increase(wantui_gpu_ecc_corrected_errors_total{{{GPU}}}[1h])", of_gpu("corrected")),
         (f"increase(wantui_gpu_ecc_uncorrected_errors_total{{{GPU}}}[1h])", of_gpu("uncorrected")),

@@ -228,8 +228,8 @@ def _infos(columns: Sequence[Column], names: Mapping[str, str]) -> list[str]:
 
 def _settings(column: Column) -> list[dm.DynamicConfigValue]:
     found = [dm.DynamicConfigValue(id_val=key, value=value) for key, value in column.settings.items()]
-    if column.unit:
-        found.append(dm.DynamicConfigValue(id_val="unit", value=column.unit))
+    if unit := column.unit or ("string" if column.label else None):
+        found.append(dm.DynamicConfigValue(id_val="unit", value=unit))
     if column.width:
         found.append(dm.DynamicConfigValue(id_val="custom.width", value=column.width))
     if column.words is not None:

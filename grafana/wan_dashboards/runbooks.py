@@ -20,7 +20,7 @@ def board(markdown: str) -> Board:
         title="Wan runbooks",
         description="For each alert: what it means, what it costs, how to find the cause, how to end it.",
         with_variables=False,
-        sections=(Section("", [Line(14, [_page(name, body, places)]) for name, body in pages]),),
+        sections=(Section("", [Line(10, [_page(name, body, places)]) for name, body in pages]),),
     )
 
 

@@ -35,5 +35,13 @@ THROTTLE: Mapping[str, str] = {
     "hw_thermal_slowdown": "red",
     "hw_power_brake_slowdown": "purple",
 }
+RECOVERY: Mapping[str, str] = {
+    "none": "green",
+    "drain_p2p": "yellow",
+    "drain_and_reset": "orange",
+    "gpu_reset": "orange",
+    "node_reboot": "red",
+    "other": "purple",
+}
 UP: Mapping[str, str] = {"down": "red", "up": "green"}
 YES: Mapping[str, str] = {"no": "green", "yes": "red"}

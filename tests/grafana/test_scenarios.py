@@ -27,10 +27,13 @@ SHOWN_IN = {
     "Rules that fail": "incompatible",
     "Worker": "xid",
     "Loads and unloads": "incompatible",
+    "Xid errors": "xid",
     "Fans": None,  # the simulated cards are cooled passively
+    "Slices": None,  # and not divided
+    "VRAM of slices": None,
 }
 # Annotations mark what happened, where it did.
-MARKED_IN = {"State changes": "healthy", "Out of memory": "oom-loop", "GPU lost": "gpu-lost"}
+MARKED_IN = {"State changes": "healthy", "Out of memory": "oom-loop", "GPU lost": "gpu-lost", "Xid": "xid"}
 # A history has no marks of staleness: what was scraped last before a silence counts for five minutes.
 ARTEFACTS = {"neglected": {"WanTuiPollerStale"}}
 NOT_SHOWN = {
