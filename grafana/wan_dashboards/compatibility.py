@@ -2,8 +2,9 @@
 
 from wan_dashboards.board import STATE_CHANGES, Board, Line, Panel, Section
 from wan_dashboards.panels import BAD, Column, figures, gauges, grid, limit_line, lines, stacked, timeline
-from wan_dashboards.queries import DEPLOYMENT, HOST, PLACED, enum_code, of_deployment
+from wan_dashboards.queries import DEPLOYMENT, GPU, HOST, PLACED, enum_code, of_deployment
 from wan_dashboards.words import VERDICT
+from wan_tui.core.words import Verdict
 
 ONE = "instance, deployment"
 SEVERITIES = ("error", "warning")
@@ -20,6 +21,7 @@ def board() -> Board:
                 "Verdicts",
                 [Line(4, _counts()), Line(9, [_matrix(), _headroom()], (14, 10)), Line(8, [_verdicts(), _memory()])],
             ),
+            Section("What if", [Line(12, [_what_if(), _what_if_headroom()], (14, 10))]),
             Section("Rules", [Line(9, [_failing(), _outcomes()])]),
             Section("Freshness and files", [Line(8, [_age(), _runs(), _weights()])]),
         ),
@@ -83,6 +85,45 @@ def _headroom() -> Panel:
         "Device memory that is left at the estimated peak; negative: short by so much. "
         "Metric: wantui_deployment_headroom_bytes.",
         (f"wantui_deployment_headroom_bytes{{{DEPLOYMENT}}}", of_deployment()),
+        judged=((None, "red"), (0, "yellow"), (4 * 2**30, "green")),
+    )
+
+
+def _what_if() -> Panel:
+    cell = "instance, model, profile, gpu"
+    # Of an empty card there is always a verdict.
+    words = {word: color for word, color in VERDICT.items() if word != Verdict.UNKNOWN}
+    return grid(
+        "Every model, profile and GPU",
+        "What could be deployed: whether the default clip of a model fits with a profile if its GPU and the host held "
+        "nothing else, and the memory that is left then. Metrics: wantui_compatibility_verdict, "
+        "wantui_compatibility_headroom_bytes.",
+        Column("Model", label="model", width=120),
+        Column("Profile", label="profile", width=140),
+        Column("GPU", label="gpu", width=60),
+        Column("Host", label="instance"),
+        Column(
+            "Verdict",
+            expression=enum_code("wantui_compatibility_verdict", "verdict", words, cell, GPU),
+            words=words,
+        ),
+        Column(
+            "To spare",
+            expression=f"max by ({cell}) (wantui_compatibility_headroom_bytes{{{GPU}}})",
+            unit="bytes",
+            judged=((None, "red"), (0, "text")),
+        ),
+        sort_by="Model",
+    )
+
+
+def _what_if_headroom() -> Panel:
+    return gauges(
+        "What the best profile leaves",
+        "bytes",
+        "For each model the most memory that any profile leaves on any of the selected GPUs; negative: short by so "
+        "much. Metric: wantui_compatibility_headroom_bytes.",
+        (f"max by (model) (wantui_compatibility_headroom_bytes{{{GPU}}})", "{{model}}"),
         judged=((None, "red"), (0, "yellow"), (4 * 2**30, "green")),
     )
 

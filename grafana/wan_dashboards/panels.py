@@ -164,6 +164,7 @@ def gauges(title: str, unit: str, description: str, *queries: Query, judged: Thr
         .unit(unit)
         .no_value(NOTHING)
         .orientation(cm.VizOrientation.HORIZONTAL)
+        .min(0)
         .display_mode(cm.BarGaugeDisplayMode.BASIC)
         .thresholds(steps(*judged))
         .reduce_options(c.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
