@@ -13,7 +13,7 @@ from wan_tui.core.snapshot import Snapshot
 
 def gpu_families(snapshot: Snapshot) -> Families:
     """Nothing at all on a host without an NVIDIA driver: such a host is normal, and no alert may fire there."""
-    yield from _driver([snapshot.driver] if snapshot.driver.present else [], len(snapshot.gpus))
+    yield from _driver([snapshot.driver] if snapshot.driver.present else [], snapshot)
     yield from _identity(snapshot.gpus)
     readable = [gpu for gpu in snapshot.gpus if gpu.up]
     for spec in GAUGES:
@@ -121,7 +121,7 @@ def memory_used_ratio(gpu: GpuSample) -> float | None:
 # --- several values per GPU -------------------------------------------------------------------------------------------
 
 
-def _driver(drivers: Sequence[DriverStatus], gpus: int) -> Families:
+def _driver(drivers: Sequence[DriverStatus], snapshot: Snapshot) -> Families:
     """``drivers`` is the driver, or empty without one."""
     yield from gauge(
         "wantui_nvml_up",
@@ -143,11 +143,19 @@ def _driver(drivers: Sequence[DriverStatus], gpus: int) -> Families:
         ("driver_version", "nvml_version", "cuda_driver_version"),
         [([version or "" for version in found], 1) for found in versions if any(found)],
     )
+    counted = bool(drivers) or snapshot.gpus_expected is not None
     yield from gauge(
         "wantui_gpus",
-        "GPUs that were seen since the engine started, lost ones included. Absent on a host without an NVIDIA driver.",
+        "GPUs that were seen since the engine started, lost ones included. Absent on a host without an NVIDIA driver, "
+        "unless the configuration says that it has GPUs.",
         (),
-        [((), gpus) for _ in drivers],
+        [((), len(snapshot.gpus))] if counted else [],
+    )
+    yield from gauge(
+        "wantui_gpus_expected",
+        "GPUs that the host should have: polling.expected_gpus, or as many as the driver counted first.",
+        (),
+        [((), snapshot.gpus_expected)],
     )
 
 

@@ -51,6 +51,19 @@ async def test_a_slow_reader_gets_the_newest_snapshot_and_holds_nobody_up(home: 
         assert (await anext(slow)).number >= newest.number
 
 
+async def test_as_many_gpus_are_expected_as_were_counted_first_or_are_declared(home: Path) -> None:
+    probe = ScriptedProbe(hardware(gpu(80), gpu(80)))
+    async with Engine(settings(home), gpu_probe=probe) as engine:
+        assert (await until(engine, lambda s: True)).gpus_expected == 2
+        probe.answer = hardware(gpu(80))
+        fewer = await until(engine, lambda s: len(s.gpus) == 1)
+        assert fewer.gpus_expected == 2
+        plain = settings(home)
+        polling = plain.polling.model_copy(update={"expected_gpus": 8})
+        await engine.reload(plain.model_copy(update={"polling": polling}))
+        assert (await until(engine, lambda s: True)).gpus_expected == 8
+
+
 async def test_a_lost_gpu_is_logged_and_a_defect_of_the_probe_is_survived(home: Path) -> None:
     probe = ScriptedProbe(hardware(gpu(80)))
     async with Engine(settings(home), gpu_probe=probe) as engine:

@@ -120,6 +120,12 @@ def test_a_driver_that_does_not_answer_is_down_not_absent() -> None:
     assert value(host, "wantui_nvml_up") == 1
 
 
+def test_a_host_that_should_have_gpus_and_has_none_says_so() -> None:
+    host = replace(snapshots.empty_host(), gpus_expected=8)
+    assert (value(host, "wantui_gpus"), value(host, "wantui_gpus_expected")) == (0, 8)
+    assert "wantui_nvml_up" not in series(host)
+
+
 def test_a_lost_gpu_keeps_its_identity_and_its_errors_and_nothing_else() -> None:
     host = snapshots.eight_gpus_one_lost()
     assert value(host, "wantui_gpu_up", gpu="6") == 0

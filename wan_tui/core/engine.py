@@ -86,6 +86,7 @@ class Engine:
         self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
         self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self._host: HostSample | None = None
+        self._gpus_at_start: int | None = None
         self._cpu_rate: float | None = None  # 0 when it cannot be measured
         self._checkpoints: Mapping[str, Path | None] = {}
         self._problems: dict[str, str | None] = {}
@@ -308,6 +309,8 @@ class Engine:
         self._report_changes(before, self._hardware)
         self._traces.add(self._hardware.gpus, time.time())
         driver = self._hardware.driver
+        if self._gpus_at_start is None and driver.up:
+            self._gpus_at_start = len(self._hardware.gpus)
         return driver.up or not driver.present
 
     async def _poll_host(self) -> bool:
@@ -323,6 +326,11 @@ class Engine:
             self._manager.load_wanted()
             self._manager.resume(self._left_behind, self._whole)
         return True
+
+    @property
+    def _gpus_expected(self) -> int | None:
+        declared = self._settings.polling.expected_gpus
+        return self._gpus_at_start if declared is None else declared
 
     def _read_host(self) -> tuple[HostSample, Mapping[str, Path | None]]:
         checkpoints = {
@@ -385,6 +393,7 @@ class Engine:
             output_directory=str(self._settings.paths.outputs),
             config=self._config,
             alerts=self._alerts.firing,
+            gpus_expected=self._gpus_expected,
         )
         if snapshot.taken_at - self._alerts_looked_at >= ALERT_INTERVAL_SECONDS:
             self._alerts_looked_at = snapshot.taken_at

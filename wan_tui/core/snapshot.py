@@ -92,6 +92,7 @@ class Snapshot:
     config: ConfigStatus = field(default_factory=ConfigStatus)
     profiles: tuple[ProfileSummary, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    gpus_expected: int | None = None
 
     def deployment(self, name: str) -> DeploymentStatus | None:
         return next((d for d in self.deployments if d.name == name), None)

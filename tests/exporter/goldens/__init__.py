@@ -41,6 +41,7 @@ def eight_h100_one_lost() -> Snapshot:
         deployments=(replace(first, unreleased_bytes=GIB, idle_unload_at=AT + 600), *others),
         host=replace(host.host, volumes=volumes),
         config=replace(host.config, last_success_at=AT - 86_400),
+        gpus_expected=8,
     )
 
 

@@ -21,6 +21,7 @@ DEFAULT_FILE = """\
 [polling]
 # interval_seconds = 1.0       # between two polls of driver and host, 0.1 to 60
 # deadline_seconds = 2.0       # how long one driver call may take, 0.1 to 60
+# expected_gpus = 8            # fewer are told as missing; without it as many as the driver counted first
 
 [exporter]
 # listen_address = "127.0.0.1" # metrics are neither encrypted nor protected

@@ -164,10 +164,14 @@ class PathSettings(_Section):
 
 
 class PollingSettings(_Section):
-    """Seconds between two polls of the driver and host, and how long one driver call may take."""
+    """Seconds between two polls of the driver and host, and how long one driver call may take.
+
+    ``expected_gpus``: how many this host has; without it as many as the driver counted first.
+    """
 
     interval_seconds: float = Field(default=1.0, ge=0.1, le=60)
     deadline_seconds: float = Field(default=2.0, ge=0.1, le=60)
+    expected_gpus: int | None = Field(default=None, ge=0, le=1024)
 
 
 class ExporterSettings(_Section):
