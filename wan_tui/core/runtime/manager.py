@@ -23,6 +23,7 @@ from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.judging import Judge
 from wan_tui.core.runtime.ladder import is_planned_anew
 from wan_tui.core.runtime.loading import Loader, Log
+from wan_tui.core.runtime.output_place import check_place
 from wan_tui.core.runtime.queue_store import QueueStore, kept_queue
 from wan_tui.core.runtime.rebuilding import Rebuilder, new_deployment
 from wan_tui.core.runtime.reloading import Changes, changes
@@ -36,7 +37,7 @@ from wan_tui.core.runtime.supervision import Step, decide
 from wan_tui.core.runtime.timeline import Timeline, record_memory
 from wan_tui.core.runtime.validator import validate
 from wan_tui.core.validation.environment import Libraries, installed_libraries
-from wan_tui.core.validation.request import check_output, normalise
+from wan_tui.core.validation.request import normalise
 from wan_tui.core.words import (
     JobState,
     LoadFailureReason,
@@ -254,7 +255,7 @@ class Manager:
         normalised, notices = normalise(request, deployment.model, self._settings.limits)
         if not any(one.state is LoadState.LOADED or not cannot_run(one) for one in group):
             self._refuse_what_cannot_run(deployment)
-        await asyncio.to_thread(self._check_output, request.output)
+        await asyncio.to_thread(check_place, request.output, self._settings.paths.outputs, self.queue.jobs)
         job = self.queue.submit(dataclasses.replace(normalised, deployment=deployment.queue), notices)
         self.queue.update(job.id, estimate=self._estimator.estimate(deployment, normalised))
         self._balancer.balance(deployment.queue)
@@ -347,23 +348,6 @@ class Manager:
             deployment.wanted_loaded = False
             self._loader.begin_unload(deployment, UnloadCause.SHUTDOWN)
         await self._loader.finished()
-
-    def _check_output(self, output: str | None) -> None:
-        if output is None:
-            outputs = self._settings.paths.outputs
-            try:
-                outputs.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise WanTuiError(f"output directory {outputs} cannot be made: {error.strerror}") from None
-            check_output(outputs / "clip.mp4.new")
-            return
-        path = Path(output)
-        if not path.is_absolute():
-            raise UsageError(f"output {output}: must be an absolute path")
-        taken = [job for job in self.queue.jobs if not job.state.ended and job.request.output == output]
-        if taken:
-            raise UsageError(f"output {output}: job {taken[0].id} will write it; choose another name")
-        check_output(path)
 
     def _refuse_what_cannot_run(self, deployment: Deployment) -> None:
         if cannot_run(deployment):
