@@ -11,6 +11,7 @@ need() { # need COMMAND PACKAGE WHAT-IS-SKIPPED
 }
 
 need cc gcc "the tests on a simulated NVIDIA driver are skipped"
+need curl curl "the tests of TLS and passwords with curl are skipped"
 need tmux tmux "the test of the terminal UI in a real terminal is skipped"
 need prometheus prometheus "the tests with a real Prometheus are skipped"
 need promtool prometheus "the checks of metrics, rules and dashboards by promtool are skipped"
