@@ -22,8 +22,9 @@ from wan_tui.core.words import Verdict
 CELL = ("model", "profile", "gpu")
 VERDICTS = tuple(word for word in Verdict if word is not Verdict.UNKNOWN)
 """Of an empty card that is known there is always a verdict."""
-PROFILES = tuple(name for name, profile in built_in_profiles().items() if not profile.cpu_only and name != "fast")
-"""``fast`` is ``auto`` with another taste: what fits is the same, and every profile costs 15 series per GPU."""
+_TASTES = ("fast", "quality")
+PROFILES = tuple(name for name, profile in built_in_profiles().items() if not profile.cpu_only and name not in _TASTES)
+"""``fast`` and ``quality`` say what is liked, not what is there, and every profile costs 15 series per GPU."""
 KINDS = 64
 
 
