@@ -27,6 +27,17 @@ import psutil
 
 from tests import simnvml
 
+# One deployment that is planned on the processors: what is compared is showing GPUs, not planning on them.
+CONFIGURATION = """
+[exporter]
+port = 0
+[polling]
+interval_seconds = 1.0
+[deployments.pocket]
+model = "t2v-pocket"
+profile = "cpu"
+device = "cpu"
+"""
 SIZES = ((80, 24), (160, 48))
 WARM_SECONDS = 8.0
 START_SECONDS = 90.0
@@ -61,7 +72,7 @@ class Busy(threading.Thread):
             gpu.utilization_percent = self._random.randrange(101)
             gpu.power_milliwatts = self._random.randrange(60_000, 450_000)
             gpu.temperature_celsius = self._random.randrange(40, 85)
-            gpu.memory_used_bytes = self._random.randrange(1, 23) * simnvml.GIB
+            gpu.memory_used_bytes = 4 * simnvml.GIB + self._random.randrange(256) * 2**20
         self._scenario.write(self._file)
 
     def run(self) -> None:
@@ -122,7 +133,7 @@ def measure(program: str, gpus: int, size: tuple[int, int], seconds: float, fold
     if program == "nvitop":
         arguments, marker = ["-m", "nvitop", "--interval", "1", "--monitor", "auto"], b"24.00GiB"
     else:
-        (home / "wan-tui.toml").write_text("[exporter]\nport = 0\n[polling]\ninterval_seconds = 1.0\n")
+        (home / "wan-tui.toml").write_text(CONFIGURATION)
         environment["WANTUI_CONFIG"] = str(home / "wan-tui.toml")
         arguments, marker = ["-m", "wan_tui", "--refresh", "1"], b"4090"
     busy.start()

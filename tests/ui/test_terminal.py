@@ -23,7 +23,14 @@ TRUE_COLOUR = re.compile(r"[34]8;2;")
 def busier(snapshot: Snapshot, by: float) -> Snapshot:
     """Every GPU has moved on, as a second later they all have."""
     gpus = tuple(
-        replace(gpu, utilization_ratio=0.5 + by, power_watts=300 + by * 100, temperature_celsius=50 + by * 10)
+        replace(
+            gpu,
+            utilization_ratio=0.5 + by,
+            power_watts=300 + by * 100,
+            temperature_celsius=50 + by * 10,
+            memory_used_bytes=int((30 + 100 * by) * 2**30),
+            sampled_at=gpu.sampled_at + by * 60,
+        )
         if gpu.up
         else gpu
         for gpu in snapshot.gpus

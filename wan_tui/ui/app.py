@@ -20,8 +20,9 @@ from wan_tui.ui.feed import ClientSource, Feed, FeedLost, SnapshotArrived
 from wan_tui.ui.glyphs import locale_is_utf8
 from wan_tui.ui.memory import Memory, recall
 from wan_tui.ui.options import UiOptions
-from wan_tui.ui.screens.base import BaseScreen, OpenItem
+from wan_tui.ui.screens.base import BaseScreen
 from wan_tui.ui.screens.confirm import Confirm
+from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS
 from wan_tui.ui.session import Session, Trouble
 from wan_tui.ui.terminal import terminal_is_gone

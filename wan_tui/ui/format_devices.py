@@ -49,7 +49,7 @@ def devices(snapshot: Snapshot, traces: GpuTraces | None, view: View) -> Frame:
     rows: list[Row] = []
     for gpu in snapshot.gpus:
         if gpu.up:
-            line = table_line(fitted, columns, _gpu_cells(snapshot, gpu, traces))
+            line = table_line(fitted, columns, _gpu_cells(snapshot, gpu, traces, view.width))
         else:
             name = table_line(fitted[:2], columns, (text(str(gpu.index)), text(gpu_name(gpu))))
             why = "  ".join(filter(None, (xids(gpu), clean(gpu.error or ""))))
@@ -91,14 +91,14 @@ def gpu_name(gpu: GpuSample) -> str:
     return clean(gpu.name).removeprefix("NVIDIA ").removeprefix("GeForce ")
 
 
-def _gpu_cells(snapshot: Snapshot, gpu: GpuSample, traces: GpuTraces | None) -> tuple[Cell, ...]:
+def _gpu_cells(snapshot: Snapshot, gpu: GpuSample, traces: GpuTraces | None, width: int) -> tuple[Cell, ...]:
     hot = (
         gpu.temperature_celsius is not None and gpu.temperature_celsius >= (gpu.temperature_slowdown_celsius or 1e9) - 5
     )
     return (
         text(str(gpu.index)),
         text(gpu_name(gpu)),
-        _utilization(gpu, traces),
+        _utilization(gpu, traces, width),
         memory_cell(snapshot, gpu),
         text(number(gpu.temperature_celsius, f" {glyphs.DEGREE}C"), Role.WARN if hot else Role.TEXT),
         text(f"{number(gpu.power_watts)} / {number(gpu.power_limit_watts)}"),
@@ -109,12 +109,16 @@ def _gpu_cells(snapshot: Snapshot, gpu: GpuSample, traces: GpuTraces | None) -> 
     )
 
 
-def _utilization(gpu: GpuSample, traces: GpuTraces | None) -> Callable[[int], Line]:
-    """The last minutes at the left, the figure at the right; without a course yet, a bar."""
+def _utilization(gpu: GpuSample, traces: GpuTraces | None, screen: int) -> Callable[[int], Line]:
+    """The last minutes at the left, the figure at the right; without a course yet, a bar.
+
+    On a small terminal the course has no colour of its own: each one costs some 80 bytes a row and second.
+    """
+    role = Role.ACCENT if screen >= 100 else Role.TEXT
     figure = Span(f" {format_ratio(gpu.utilization_ratio):>5}")
     if traces is None or len(traces.recent(gpu.uuid, "utilization_ratio", 2)) < 2:
         return lambda width: (*meter(gpu.utilization_ratio, width - 6), figure)
-    return lambda width: (*spark(traces.recent(gpu.uuid, "utilization_ratio", width - 6), width - 6), figure)
+    return lambda width: (*spark(traces.recent(gpu.uuid, "utilization_ratio", width - 6), width - 6, role), figure)
 
 
 def memory_cell(snapshot: Snapshot, gpu: GpuSample) -> Callable[[int], Line]:
@@ -128,7 +132,7 @@ def memory_cell(snapshot: Snapshot, gpu: GpuSample) -> Callable[[int], Line]:
     parts = (
         (ours / total, glyphs.BAR, role),
         (max(used - ours, 0) / total, glyphs.OTHERS, Role.WARN),
-        ((gpu.memory_reserved_bytes or 0) / total, glyphs.DRIVER, Role.DIM),
+        ((gpu.memory_reserved_bytes or 0) / total, glyphs.DRIVER, Role.TRACK),
     )
     return lambda width: (*stacked(parts, width - len(figure.text)), figure)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.message import Message
 from textual.screen import Screen
 
 from wan_tui.core.units import format_seconds
@@ -20,6 +20,7 @@ from wan_tui.ui.format import banner, facts, header
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
 from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.help import key_name
+from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS, tab_of
 from wan_tui.ui.text import Frame, Line, Role, Span, View, join, join_fitting, pad, spread, text, wrap
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
@@ -37,15 +38,6 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 15.0
 _ALWAYS_SHOWN = ("help", "quit")
-
-
-class OpenItem(Message):
-    """The reader wants to see one thing of a tab."""
-
-    def __init__(self, mode: str, key: str) -> None:
-        super().__init__()
-        self.mode = mode
-        self.key = key
 
 
 class BaseScreen(Screen[None], inherit_bindings=True):
@@ -144,6 +136,11 @@ class BaseScreen(Screen[None], inherit_bindings=True):
         self._header.show(self._header_line)
         self._status.show(self._status_lines)
         self.show_keys()
+
+    @on(SelectableRows.Moved)
+    def _another_row(self) -> None:
+        """What the keys do may depend on the row."""
+        self.refresh_bindings()
 
     def show_keys(self) -> None:
         if self._composed and self.is_current:
