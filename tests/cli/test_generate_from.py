@@ -45,6 +45,30 @@ def test_the_same_frames_come_again_and_options_override(home: Path, recorded: P
     )
 
 
+def test_videos_made_at_once_get_a_name_and_a_sidecar_each_and_any_of_them_repeats_all(home: Path) -> None:
+    ask = ("generate", "pocket", "--prompt", "a red circle", "--seed", "7", *SMALL, "--videos", "2")
+    run = wan_tui(*ask, "--output", str(home / "clip.mp4"))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == [str(home / "clip-1.mp4"), str(home / "clip-2.mp4")]
+    first, second = (json.loads((home / f"clip-{number}.json").read_text()) for number in (1, 2))
+    assert [(one["video"], one["seed"], one["request"]["seed"]) for one in (first, second)] == [(1, 7, 7), (2, 8, 7)]
+    assert first["frames_sha256"] != second["frames_sha256"]
+    assert read_mp4(home / "clip-2.mp4").metadata["seed"] == 8
+
+    again = wan_tui("generate", "--from", str(home / "clip-2.json"))
+    assert again.returncode == 0, again.stderr
+    assert "every frame is as recorded" in again.stderr
+    names = [Path(name).name for name in again.stdout.splitlines()]
+    assert [name.rpartition("-")[2] for name in names] == ["1.mp4", "2.mp4"]
+
+    taken = wan_tui(*ask, "--output", str(home / "clip.mp4"))
+    assert taken.returncode == 1
+    assert "clip-1.mp4 exists and is never overwritten" in taken.stderr
+    many = wan_tui(*ask[:-1], "17")
+    assert many.returncode == 2
+    assert "videos 17: must be between 1 and 16" in many.stderr
+
+
 def test_a_sidecar_that_is_none_is_one_clear_line(home: Path) -> None:
     file = home / "bad.json"
     for content, says in (

@@ -13,7 +13,7 @@ from diffusers import WanPipeline
 from safetensors.torch import load_file
 
 from tests.core.validation.transformer_parts import BF16, Q8, matrices, write_gguf, write_safetensors
-from tests.worker.test_options import MODEL, latents
+from tests.worker.runs import MODEL, latents
 from wan_tui.core.catalog.original_names import original_name
 from wan_tui.core.planning.compatibility import cpu_plan
 from wan_tui.core.runtime.protocol import Load, Lora

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 
 from tests.core.validation.checkpoint_parts import into_hub_cache, shard
-from tests.worker.test_options import MODEL, latents
+from tests.worker.runs import MODEL, latents
 from wan_tui.core.catalog.models import Weights
 from wan_tui.core.catalog.prepared import find_prepared, prepared_folder
 from wan_tui.core.planning.compatibility import cpu_plan

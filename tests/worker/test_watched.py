@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.test_options import MODEL
+from tests.worker.runs import MODEL
 from tests.worker.test_prepare import DOWNLOADED, EXPERT, made
 from wan_tui.core.planning.compatibility import cpu_plan
 from wan_tui.core.planning.plan import GenerationRequest

@@ -64,6 +64,7 @@ class JobOrder(BaseModel):
     timeout_seconds: float | None = None
     retries: int = 0
     requeue: bool = True
+    videos: int = 1
 
     def request(self, defaults: Clip) -> GenerationRequest:
         """The whole request, gaps filled."""

@@ -51,6 +51,7 @@ class BatchLine(BaseModel):
     timeout_seconds: float | None = None
     retries: int = 0
     requeue: bool = True
+    videos: int = 1
 
     def request(self, deployment: str, clip: Clip) -> GenerationRequest:
         """With the defaults of the deployment; relative paths are those of the working directory."""
@@ -279,7 +280,7 @@ def _tell(number: int, job: Job, *, as_json: bool) -> None:
         record = {"line": number, **dataclasses.asdict(dataclasses.replace(job, preview=None))}
         print(json.dumps(record, ensure_ascii=False), flush=True)
     elif job.state is JobState.FINISHED:
-        print(job.output, flush=True)
+        print(job.output, *job.more_outputs, sep="\n", flush=True)
     if job.state is not JobState.FINISHED:
         why = f"failed ({job.failure.reason}): {job.failure.message}" if job.failure else f"was {job.state}"
         sys.stderr.write(f"line {number}: the generation {why}\n")

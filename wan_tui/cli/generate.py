@@ -47,6 +47,7 @@ class Wishes:
     timeout_seconds: float | None = None
     retries: int | None = None
     requeue: bool | None = None
+    videos: int | None = None
     repeat: Path | None = None
 
 
@@ -78,7 +79,7 @@ def generate_video(config: Path | None, wishes: Wishes, *, as_json: bool, where:
     if as_json:
         print(json.dumps(dataclasses.asdict(dataclasses.replace(job, preview=None)), indent=2, ensure_ascii=False))
     elif job.state is JobState.FINISHED:
-        print(job.output)
+        print(job.output, *job.more_outputs, sep="\n")
     if job.state is not JobState.FINISHED:
         why = f"failed ({job.failure.reason}): {job.failure.message}" if job.failure else f"was {job.state}"
         raise WanTuiError(f"the generation {why}")

@@ -28,6 +28,9 @@ def generate(
     steps: Annotated[int | None, typer.Option(help="Denoising steps (default: the deployment's).")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the noise (default: 0).")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale (default: the deployment's).")] = None,
+    videos: Annotated[
+        int | None, typer.Option(help="Videos at once, with seeds that follow each other (default: 1).")
+    ] = None,
     priority: Annotated[int | None, typer.Option(help="-100 to 100: higher goes first (default: 0).")] = None,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Give up so long after it began (default: never).")
@@ -64,6 +67,7 @@ def generate(
         steps=steps,
         seed=seed,
         guidance=guidance,
+        videos=videos,
         priority=priority,
         timeout_seconds=timeout,
         retries=retries,

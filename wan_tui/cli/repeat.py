@@ -10,7 +10,7 @@ from wan_tui.core.runtime.state import Job
 from wan_tui.core.words import JobState
 
 # What decides about every pixel, beside the model and the machine.
-_PICTURE = ("prompt", "negative_prompt", "image", "width", "height", "frames", "steps", "guidance", "seed")
+_PICTURE = ("prompt", "negative_prompt", "image", "width", "height", "frames", "steps", "guidance", "seed", "videos")
 
 
 def recorded_request(file: Path) -> tuple[GenerationRequest, Recorded]:
@@ -27,7 +27,10 @@ def tell_difference(recorded: Recorded, model: str, job: Job) -> None:
         return
     if model != recorded.model:
         sys.stderr.write(f"notice: recorded with {recorded.model}, made with {model}\n")
-    beside = sidecar_of(Path(job.output))
+    made = (job.output, *job.more_outputs)
+    if recorded.video > len(made):
+        return
+    beside = sidecar_of(Path(made[recorded.video - 1]))
     if not beside.exists():  # written on another host
         return
     again = read_sidecar(beside)

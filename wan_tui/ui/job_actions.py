@@ -32,7 +32,7 @@ def play(screen: BaseScreen, job: Job) -> None:
     if job.output is not None:
         from wan_tui.ui.screens.player import Player
 
-        screen.app.push_screen(Player((job.output,), job_name(job.id), screen.session))
+        screen.app.push_screen(Player((job.output, *job.more_outputs), job_name(job.id), screen.session))
 
 
 def copy(screen: BaseScreen, path: str) -> None:

@@ -1,26 +1,21 @@
 """One generation, phase by phase, telling the engine what happens while it happens."""
 
 import contextlib
-import dataclasses
 import errno
 import gc
-import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import av
-import diffusers
 import torch
-import transformers
 from diffusers import WanImageToVideoPipeline
 from PIL import Image, ImageOps
 
-from wan_tui import __version__
 from wan_tui.core.planning.activations import PROMPT_TOKENS
+from wan_tui.core.planning.duration import steps_by_expert
 from wan_tui.core.planning.plan import StageSeconds
-from wan_tui.core.runtime.outputs import Sidecar, frames_sha256, publisher
 from wan_tui.core.runtime.protocol import (
     Generate,
     JobCancelled,
@@ -31,14 +26,15 @@ from wan_tui.core.runtime.protocol import (
     PreviewReady,
     StepDone,
 )
-from wan_tui.core.video import write_mp4
 from wan_tui.core.words import STAGES, Expert, JobFailureReason, Phase
 from wan_tui.worker.channel import Channel
+from wan_tui.worker.compiling import compiled_seconds
 from wan_tui.worker.failures import is_out_of_memory, needed_bytes
 from wan_tui.worker.load import LoadedModel
 from wan_tui.worker.peaks import PeakMeter
 from wan_tui.worker.preview import Previewer
 from wan_tui.worker.prompts import Encoded, PromptCache, PromptKey
+from wan_tui.worker.saving import Made, video_seed, write_videos
 from wan_tui.worker.watched import CheckpointChanged
 
 PREVIEW_SECONDS = 0.5
@@ -136,6 +132,8 @@ class _Run:
         self._seconds = dict.fromkeys(STAGES, 0.0)
         self._phase_began = self._step_began = time.monotonic()
         self._previewed = 0.0
+        self._compiling_seconds = self._phase_compiling_seconds = 0.0
+        self._compiled_before = compiled_seconds() if loaded.plan.compile else 0.0
         self.phase = Phase.IDLE
 
     def generate(self) -> None:
@@ -145,36 +143,26 @@ class _Run:
             prompts = self._encode_prompts()
             latents = self._denoise(prompts)
             self._enter(Phase.VAE_DECODE)
-            frames = self._decode(latents)
+            videos = [self._decode(one.unsqueeze(0)) for one in latents]
         self._enter(Phase.WRITE_OUTPUT)
-        fps, output = self._loaded.model.fps, Path(self._command.output)
-        metadata = self._metadata() | {"frames_sha256": frames_sha256(frames)}
-        written = self._write(output, frames, fps, metadata)
+        made = Made(
+            stages=self._stages_so_far, prompt_reused=self._prompt_reused, compile_seconds=self._compiling_seconds
+        )
+        written = write_videos(self._loaded, self._command, videos, made, self._check)
         self._change(Phase.IDLE)  # the clip is there: nobody can cancel it any more
         finished = JobFinished(
             job=self._command.job,
-            output=str(written),
+            output=str(written[0]),
+            more_outputs=tuple(str(path) for path in written[1:]),
             seconds=time.monotonic() - started,
             stages=self._stages(),
-            video_seconds=len(frames) / fps,
+            video_seconds=sum(len(frames) for frames in videos) / self._loaded.model.fps,
             prompt_reused=self._prompt_reused,
             peaks=tuple(self._peaks.values()),
+            compile_seconds=self._compiling_seconds,
+            measuring=self._loaded.caches.measuring,
         )
         self._channel.send(finished)
-
-    def _write(self, output: Path, frames: Any, fps: int, metadata: dict[str, object]) -> Path:
-        """The video's name. A folder that is removed meanwhile is made once more: the frames are still here."""
-        fingerprint = str(metadata["frames_sha256"])
-        publish = publisher(lambda _: self._sidecar(fingerprint).to_json(), numbered=self._command.numbered)
-        for last_try in (not self._command.numbered, True):
-            if self._command.numbered:
-                output.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return write_mp4(output, frames, fps, metadata, self._check, publish)
-            except FileNotFoundError:
-                if last_try:
-                    raise
-        raise AssertionError("unreachable")
 
     def _enter(self, phase: Phase) -> None:
         self._check()
@@ -186,14 +174,26 @@ class _Run:
             torch.cuda.synchronize(self._loaded.device)
         now = time.monotonic()
         if self.phase is not Phase.IDLE:
-            self._seconds[self.phase] += now - self._phase_began
+            self._take_compiling()
+            self._seconds[self.phase] += max(now - self._phase_began - self._phase_compiling_seconds, 0.0)
             self._note_peak()
         self.phase, self._phase_began, self._step_began = phase, now, now
+        self._phase_compiling_seconds = 0.0
         if phase is not Phase.IDLE:
             self._channel.send(PhaseStarted(job=self._command.job, phase=phase))
         if self._meter is not None:
             self._meter.restart()
         self._reach(phase)
+
+    def _take_compiling(self) -> float:
+        """Seconds of torch.compile since the last call: paid once, so they count neither as steps nor as stages."""
+        if not self._loaded.plan.compile:
+            return 0.0
+        before, self._compiled_before = self._compiled_before, compiled_seconds()
+        lost = self._compiled_before - before
+        self._compiling_seconds += lost
+        self._phase_compiling_seconds += lost
+        return lost
 
     def _note_peak(self) -> None:
         """Keep the most that the phase which ends held on the device; one that is entered again counts together."""
@@ -209,6 +209,13 @@ class _Run:
 
     def _stages(self) -> tuple[StageSeconds, ...]:
         return tuple(StageSeconds(stage, seconds) for stage, seconds in self._seconds.items() if seconds)
+
+    def _stages_so_far(self) -> tuple[StageSeconds, ...]:
+        """As of now: the seconds of writing are those until the file was whole."""
+        self._seconds[Phase.WRITE_OUTPUT] = time.monotonic() - self._phase_began
+        stages = self._stages()
+        self._seconds[Phase.WRITE_OUTPUT] = 0.0
+        return stages
 
     def _check(self) -> None:
         if self._channel.is_cancelled(self._command.job):
@@ -234,7 +241,7 @@ class _Run:
             encoded = Encoded(prompt, negative)
             if self._prompts is not None:
                 self._prompts.put(key, encoded)
-        encoded = encoded.to(self._loaded.device)
+        encoded = encoded.to(self._loaded.device).repeated(request.videos)
         return {"prompt_embeds": encoded.prompt, "negative_prompt_embeds": encoded.negative}
 
     def _denoise(self, prompts: dict[str, Any]) -> torch.Tensor:
@@ -246,6 +253,10 @@ class _Run:
             self._enter(Phase.IMAGE_ENCODE)
         if model.default_guidance_low_noise is not None and request.guidance == model.default_guidance:
             arguments["guidance_scale_2"] = model.default_guidance_low_noise
+        generators = [
+            torch.Generator("cpu").manual_seed(video_seed(request, number)) for number in range(request.videos)
+        ]
+        self._prepare_caches()
         with self._loaded.without_text_encoder(), self._denoising_begins_after_latents():
             result = self._pipeline(
                 **arguments,
@@ -254,12 +265,20 @@ class _Run:
                 num_frames=request.frames,
                 num_inference_steps=request.steps,
                 guidance_scale=request.guidance,
-                generator=torch.Generator("cpu").manual_seed(request.seed),
+                generator=generators if request.videos > 1 else generators[0],
                 output_type="latent",
                 callback_on_step_end=self._on_step_end,
             )
         latents: torch.Tensor = result.frames
         return latents
+
+    def _prepare_caches(self) -> None:
+        experts = zip(
+            (self._pipeline.transformer, self._pipeline.transformer_2),
+            steps_by_expert(self._loaded.model, self._request.steps),
+            strict=False,
+        )
+        self._loaded.caches.prepare({phase: (expert, steps) for expert, (phase, steps) in experts})
 
     @contextlib.contextmanager
     def _denoising_begins_after_latents(self) -> Iterator[None]:
@@ -295,7 +314,7 @@ class _Run:
             step=index + 1,
             steps=self._request.steps,
             expert=Expert.LOW_NOISE if low else Expert.HIGH_NOISE,
-            seconds=now - self._step_began,
+            seconds=max(now - self._step_began - self._take_compiling(), 0.0),
         )
         self._channel.send(step)
         last = index + 1 == self._request.steps
@@ -305,8 +324,11 @@ class _Run:
             self._channel.send(PreviewReady(job=self._command.job, preview=preview))
             self._previewed = now
         self._check()
-        if not last:
-            self._enter(self._phase_at(float(pipeline.scheduler.timesteps[index + 1])))
+        following = None if last else self._phase_at(float(pipeline.scheduler.timesteps[index + 1]))
+        if following is not self.phase:  # the expert that took this step is done
+            self._loaded.caches.done(pipeline.transformer_2 if low else pipeline.transformer, self.phase)
+        if following is not None:
+            self._enter(following)
         self._step_began = time.monotonic()
         return {}
 
@@ -323,39 +345,6 @@ class _Run:
             hook.remove()
         pixels = (video[0].float().clamp(-1, 1) + 1) * 127.5
         return pixels.round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-
-    def _metadata(self) -> dict[str, object]:
-        request = dataclasses.asdict(self._request)
-        request.pop("output")
-        model = self._loaded.model.id
-        return {**request, "model": model, "plan": dataclasses.asdict(self._loaded.plan), "wan_tui": __version__}
-
-    def _sidecar(self, fingerprint: str) -> Sidecar:
-        """As of now: the seconds of writing are those until the file was whole. The last moment to cancel."""
-        self._check()
-        self._seconds[Phase.WRITE_OUTPUT] = time.monotonic() - self._phase_began
-        stages = self._stages()
-        self._seconds[Phase.WRITE_OUTPUT] = 0.0
-        return Sidecar(
-            job=self._command.job,
-            request=self._request,
-            model=self._loaded.model.id,
-            seed=self._request.seed,
-            plan=self._loaded.plan,
-            versions={
-                "wan_tui": __version__,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "diffusers": diffusers.__version__,
-                "transformers": transformers.__version__,
-                "cuda": torch.version.cuda,
-            },
-            stages=stages,
-            estimate=self._command.estimate,
-            prompt_reused=self._prompt_reused,
-            fps=self._loaded.model.fps,
-            frames_sha256=fingerprint,
-        )
 
 
 def _pipeline_for(loaded: LoadedModel, command: Generate) -> Any:

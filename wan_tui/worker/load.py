@@ -1,6 +1,7 @@
 """From a catalogue entry and a plan to a diffusers pipeline in memory."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from diffusers import WanImageToVideoPipeline, WanPipeline
 from wan_tui.core.catalog import Model
 from wan_tui.core.planning.plan import ExecutionPlan
 from wan_tui.core.runtime.protocol import Load
-from wan_tui.core.words import AttentionBackend, LoadFailureReason, OffloadMode, StepCache
+from wan_tui.core.words import AttentionBackend, LoadFailureReason, OffloadMode
+from wan_tui.worker.compiling import compile_blocks
 from wan_tui.worker.failures import LoadError as LoadError
 from wan_tui.worker.failures import is_out_of_memory
 from wan_tui.worker.pocket import ensure_pocket
 from wan_tui.worker.reading import Source, describe, read_component
+from wan_tui.worker.step_caches import StepCaches
 from wan_tui.worker.watched import WatchedFiles
 
 _BACKENDS = {
@@ -26,9 +29,6 @@ _BACKENDS = {
     AttentionBackend.XFORMERS: "xformers",
     AttentionBackend.SAGE: "sage",
 }
-# Relative change of the first block's residual below which the other blocks are skipped.
-FIRST_BLOCK_THRESHOLD = 0.05
-
 Report = Callable[[str, float], None]
 
 
@@ -42,6 +42,7 @@ class LoadedModel:
     pipeline: Any
     files: WatchedFiles = field(default_factory=WatchedFiles)
     reading: Mapping[str, str] = field(default_factory=dict)
+    caches: StepCaches = field(default_factory=StepCaches)
 
     @property
     def text_device(self) -> torch.device:
@@ -74,7 +75,23 @@ def load_pipeline(model: Model, command: Load, report: Report) -> LoadedModel:
         place(pipeline, command.plan, device)
     except Exception as error:
         raise _load_error(error, model, command) from error
-    return LoadedModel(model=model, plan=command.plan, device=device, pipeline=pipeline, files=files, reading=reading)
+    caches = StepCaches(command.plan.cache, _ratios_file(command))
+    return LoadedModel(
+        model=model,
+        plan=command.plan,
+        device=device,
+        pipeline=pipeline,
+        files=files,
+        reading=reading,
+        caches=caches,
+    )
+
+
+def _ratios_file(command: Load) -> Path:
+    """Where what MagCache measured of these weights is kept: another checkpoint, file or LoRA has other ratios."""
+    weights = (command.checkpoint, command.transformer, command.transformer_2, command.loras)
+    name = hashlib.sha256(repr(weights).encode()).hexdigest()[:12]
+    return Path(command.cache_directory, "mag", f"{command.model}-{name}.json")
 
 
 def _device(plan: ExecutionPlan) -> torch.device:
@@ -110,7 +127,10 @@ def _build(
 
 
 def place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:
-    """Put the components where the plan wants them, and switch on what it says about the VAE and attention."""
+    """Put the components where the plan wants them, and switch on what it says about the VAE, attention and compiling.
+
+    A step cache is switched on run by run (``step_caches``): how it is set depends on the number of steps.
+    """
     pipeline.set_progress_bar_config(disable=True)
     if plan.vae_tiling:
         pipeline.vae.enable_tiling()
@@ -118,11 +138,7 @@ def place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:
         pipeline.vae.enable_slicing()
     experts = [expert for expert in (pipeline.transformer, pipeline.transformer_2) if expert is not None]
     if plan.attention is not AttentionBackend.SDPA:
-        for expert in experts:
-            expert.set_attention_backend(_BACKENDS[plan.attention])
-    if plan.cache is StepCache.FIRST_BLOCK:
-        for expert in experts:
-            expert.enable_cache(diffusers.FirstBlockCacheConfig(threshold=FIRST_BLOCK_THRESHOLD))
+        _set_attention(experts, plan.attention)
     with _text_encoder_left_out(pipeline, plan):
         match plan.offload:
             case OffloadMode.MODEL if device.type != "cpu":
@@ -133,6 +149,20 @@ def place(pipeline: Any, plan: ExecutionPlan, device: torch.device) -> None:
                 _group_offload(pipeline, experts, plan, device)
             case _:
                 pass
+    if plan.compile:
+        # Last of all: what is compiled is the block with every hook on it.
+        compile_blocks(experts)
+
+
+def _set_attention(experts: list[Any], backend: AttentionBackend) -> None:
+    try:
+        for expert in experts:
+            expert.set_attention_backend(_BACKENDS[backend])
+    except (ImportError, RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise LoadError(
+            LoadFailureReason.ENVIRONMENT, f'{backend} attention cannot be used: {text}; use attention = "sdpa"'
+        ) from error
 
 
 @contextlib.contextmanager

@@ -8,12 +8,15 @@ import torch
 from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.planning.duration import DeviceRate
 from wan_tui.core.planning.flops import forward_flop
+from wan_tui.worker.compiling import compile_now
 from wan_tui.worker.load import LoadedModel
 
 # Latent sides (tokens = (side/2)^2) that fill the device and are still over in a moment.
 _FORWARD_SIDE = {"cpu": 16, "cuda": 64}
 _DECODE_SIDE = {"cpu": 8, "cuda": 16}
 _SMALLEST_SIDE = 2
+# torch.compile has kernels of their own for a single token.
+_SMALLEST_COMPILED_SIDE = 4
 _DECODE_FRAMES = 3
 # Slow enough to measure well in one go: not repeated.
 _LONG_SECONDS = 0.5
@@ -38,7 +41,8 @@ def measure_rate(loaded: LoadedModel) -> DeviceRate:
     with torch.no_grad():
         text_seconds = _best_seconds(encode, loaded.device)
         forward_side, decode_side = _FORWARD_SIDE[loaded.device.type], _DECODE_SIDE[loaded.device.type]
-        forward_floor, forward_full = forward(_SMALLEST_SIDE), forward(forward_side)
+        small_side = _SMALLEST_COMPILED_SIDE if loaded.plan.compile else _SMALLEST_SIDE
+        forward_floor, forward_full = forward(small_side), forward(forward_side)
         decode_floor, decode_full = decode(_SMALLEST_SIDE), decode(decode_side)
     pipeline.maybe_free_model_hooks()
     return DeviceRate(
@@ -48,6 +52,12 @@ def measure_rate(loaded: LoadedModel) -> DeviceRate:
         decode_floor_seconds=decode_floor,
         decode_pixels_per_second=(decode_side * stride) ** 2 / _slope(decode_floor, decode_full),
     )
+
+
+def compile_pipeline(loaded: LoadedModel) -> None:
+    """Have torch compile the blocks now, in one small pass of the first expert. Raises LoadError where it cannot."""
+    compile_now(lambda: _forward(loaded, _FORWARD_SIDE[loaded.device.type]))
+    loaded.pipeline.maybe_free_model_hooks()
 
 
 def _slope(floor: float, full: float) -> float:

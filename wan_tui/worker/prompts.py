@@ -29,6 +29,13 @@ class Encoded:
         """The same values on ``device``."""
         return Encoded(self.prompt.to(device), None if self.negative is None else self.negative.to(device))
 
+    def repeated(self, times: int) -> "Encoded":
+        """The same prompt for each of several videos."""
+        if times == 1:
+            return self
+        negative = None if self.negative is None else self.negative.repeat(times, 1, 1)
+        return Encoded(self.prompt.repeat(times, 1, 1), negative)
+
 
 class PromptCache:
     """The prompts that were used last, in host memory; the one that was not used for longest goes first."""

@@ -84,7 +84,7 @@ def read_component(role: str, component: Component, source: Source, plan: Execut
     elif _is_prepared(role, source, plan):
         transformer = _mapped(component, Path(source.place, role))
     else:
-        if (config := _quantization_config(plan.quantization, dtype)) is not None:
+        if (config := _quantization_config(plan, dtype)) is not None:
             keywords["quantization_config"] = config
         transformer = WanTransformer3DModel.from_pretrained(source.place, dtype=dtype, **keywords)
     # Before anything is cast to 8 bit: the layers that a LoRA adds compute in the precision of what they wrap.
@@ -125,7 +125,7 @@ def _from_file(file: Path, component: Component, plan: ExecutionPlan, dtype: tor
     keywords: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True}
     if file.suffix.casefold() == ".gguf":
         keywords["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
-    elif (config := _quantization_config(plan.quantization, dtype)) is not None:
+    elif (config := _quantization_config(plan, dtype)) is not None:
         keywords["quantization_config"] = config
     with tempfile.TemporaryDirectory(prefix="wan-tui-config-") as folder:
         config_file = Path(folder, "config.json")
@@ -173,15 +173,21 @@ def _add_loras(role: str, transformer: Any, loras: Iterable[Lora]) -> None:
         transformer.set_adapters(list(wanted), [lora.weight for lora in wanted.values()])
 
 
-def _quantization_config(quantization: Quantization, dtype: torch.dtype) -> Any:
+def _quantization_config(plan: ExecutionPlan, dtype: torch.dtype) -> Any:
     """What diffusers quantizes with while it reads; None for what needs nothing."""
-    match quantization:
+    match plan.quantization:
         case Quantization.NONE | Quantization.FP8:
             return None
         case Quantization.INT8:
             from torchao.quantization import Int8WeightOnlyConfig
 
             return diffusers.TorchAoConfig(Int8WeightOnlyConfig())
+        case Quantization.INT4 if plan.device == "cpu":
+            from torchao.quantization import IntxWeightOnlyConfig
+            from torchao.quantization.granularity import PerGroup
+
+            # torchao's packed kernels need a GPU: the same values, in 8 bits each.
+            return diffusers.TorchAoConfig(IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(32)))
         case Quantization.INT4:
             from torchao.quantization import Int4WeightOnlyConfig
 
@@ -190,7 +196,7 @@ def _quantization_config(quantization: Quantization, dtype: torch.dtype) -> Any:
             return _nf4(diffusers.BitsAndBytesConfig, dtype)
     raise LoadError(
         LoadFailureReason.ENVIRONMENT,
-        f"{quantization} weights come from a GGUF file: name it as transformer of the deployment",
+        f"{plan.quantization} weights come from a GGUF file: name it as transformer of the deployment",
     )
 
 

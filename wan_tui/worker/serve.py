@@ -42,7 +42,7 @@ def serve(connection: socket.socket) -> int:
     from wan_tui.worker.faults import LOAD, Faults
     from wan_tui.worker.generate import Generator
     from wan_tui.worker.load import LoadError, load_pipeline
-    from wan_tui.worker.measure import measure_rate
+    from wan_tui.worker.measure import compile_pipeline, measure_rate
     from wan_tui.worker.peaks import PeakMeter
     from wan_tui.worker.prompts import PromptCache
 
@@ -65,6 +65,9 @@ def serve(connection: socket.socket) -> int:
 
                 try:
                     loaded = load_pipeline(model, command, report)
+                    if loaded.plan.compile:
+                        report("compile", 0.85)
+                        compile_pipeline(loaded)
                     report("measure", 0.9)
                     rate = measure_rate(loaded)
                     meter = PeakMeter(loaded.device, None) if loaded.device.type == "cuda" else None

@@ -41,6 +41,10 @@ BROKEN_TOML = [
     (f'[deployments.a]\n{POCKET}device = "cuda:0"\n', "WAN103"),
     (f'[deployments.a]\n{POCKET}profile = "fastest"\n', "WAN103"),
     (f'[deployments.a]\n{POCKET}wanted_loaded = "perhaps"\n', "WAN103"),
+    (f'[deployments.a]\n{POCKET}attention = "fast"\n', "WAN103"),
+    (f'[deployments.a]\n{POCKET}cache = "tea"\n', "WAN103"),
+    (f'[deployments.a]\n{POCKET}compile = "maybe"\n', "WAN103"),
+    (f"[deployments.a]\n{POCKET}attention_slicing = true\n", "WAN102"),
     ("[deployments.a]\n", "WAN104"),
     ('[deployments.a]\nmodel = "t2v-A15B"\n', "WAN105"),
     ('[deployments.a]\nmodel = ""\n', "WAN105"),
@@ -241,3 +245,17 @@ def many_times(test: Any, strategy: st.SearchStrategy[Any]) -> Any:
 test_very_much_json_is_judged = many_times(test_any_json_is_judged, older_forms)
 test_very_much_toml_is_judged = many_times(test_any_toml_is_judged, toml_files)
 test_very_many_bytes_are_judged = many_times(test_any_bytes_are_judged, raw_files)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("wan-tui.toml", f"[deployments.a]\n{POCKET}attention_slicing = true\n"),
+        ("config.json", '{"optimization": {"enable_attention_slicing": true}}'),
+    ],
+)
+def test_who_looks_for_attention_slicing_is_told_that_wan_has_none(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    (found,) = check_configuration(tmp_path / name)
+    assert found.fix is not None
+    assert "the Wan transformers of diffusers have no attention slicing" in found.fix

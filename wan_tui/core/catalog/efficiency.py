@@ -49,6 +49,8 @@ class Efficiency:
     elementwise_bytes: float
     elementwise_bytes_per_token_time: float
     launch_seconds_per_block: float
+    compiled_elementwise_share: float
+    compiled_launch_share: float
     vae_share: float
     tf32_rate: float
     fp32_rate_before_ampere: float
@@ -62,6 +64,7 @@ class Efficiency:
     load_floor_seconds: float
     cpu_bytes_per_second: float
     host_flop_per_second: float
+    compile_seconds: float
 
     def of(self, gpu: GpuModel) -> KernelShares:
         """Kernel shares of a GPU: by its generation, or as ``cut`` when its maker lowered the tensor rate."""

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from wan_tui.core.errors import unknown_name
-from wan_tui.core.words import OffloadMode, Precision, Quantization, StepCache
+from wan_tui.core.words import AttentionBackend, OffloadMode, Precision, Quantization, StepCache
 
 
 class TextEncoderPlace(StrEnum):
@@ -34,6 +34,8 @@ class Profile:
     vae_tiling: bool | None = None
     vae_precision: Precision = Precision.FP32
     caches: tuple[StepCache, ...] = (StepCache.NONE,)
+    attentions: tuple[AttentionBackend, ...] = (AttentionBackend.SDPA,)
+    compile: bool = False
     memory_gib: float | None = None
 
 
@@ -46,10 +48,11 @@ def profile_of(name: str, entry: Mapping[str, Any]) -> Profile:
         ("text_encoders", TextEncoderPlace),
         ("offloads", OffloadMode),
         ("caches", StepCache),
+        ("attentions", AttentionBackend),
     ):
         if entry.get(key) is not None:
             given[key] = _in_order(words, entry[key])
-    for key in ("description", "vae_tiling", "memory_gib"):
+    for key in ("description", "vae_tiling", "compile", "memory_gib"):
         if entry.get(key) is not None:
             given[key] = entry[key]
     if entry.get("vae_precision") is not None:

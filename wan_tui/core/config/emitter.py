@@ -16,7 +16,7 @@ DEFAULT_FILE = """\
 # outputs = "/data/videos"     # where videos are written
 # cache = "/data/cache"        # pocket models
 # history = "/data/history.sqlite3"   # the queue is kept beside it
-# output_template = "{date}-{time}-{deployment}-{job}"  # also {model} {seed} {width} {height} {frames}
+# output_template = "{date}-{time}-{deployment}-{job}"  # also {model} {seed} {width} {height} {frames} {index}
 
 [polling]
 # interval_seconds = 1.0       # between two polls of driver and host, 0.1 to 60
@@ -68,7 +68,10 @@ DEFAULT_FILE = """\
 # [deployments.story]
 # model = "t2v-A14B"           # see wan-tui models
 # device = "auto"              # auto, cpu or gpu:N
-# profile = "auto"             # auto or cpu
+# profile = "auto"             # auto, quality, fast, cpu, ... or one of [profiles.NAME]
+# attention = "sdpa"           # or flash, xformers, sage, where they are installed
+# cache = "none"               # reuse between steps: first_block, mag, taylor_seer
+# compile = false              # torch.compile of the transformer blocks: longer loads, shorter steps
 # wanted_loaded = false        # load it when the engine starts
 # keep_alive_seconds = 600.0   # idle time before one that a job loaded is unloaded; -1 is never
 # replicas = 1                 # workers that share its jobs: story, story-2, story-3, each placed where it ends first

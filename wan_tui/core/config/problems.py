@@ -78,12 +78,21 @@ def _clear(name: str, near: list[str]) -> bool:
     return bool(ratios) and ratios[0] >= 0.75 and (len(ratios) == 1 or ratios[0] - ratios[1] >= 0.15)
 
 
+# What other pipelines of diffusers have, and people look for here, with what to do instead.
+_NOT_OF_WAN = dict.fromkeys(
+    ("attention_slicing", "enable_attention_slicing"),
+    "remove it: the Wan transformers of diffusers have no attention slicing; offload and flash attention save memory",
+)
+
+
 def unknown_key(kind: Kind, path: tuple[str, ...], known: Iterable[str], taken: Iterable[str]) -> Problem:
     """The problem with a key that is not known; renaming is safe to a key that is clearly the nearest, and not set."""
     names = sorted(known)
     near = nearest(path[-1], names)
     edit = Rename(path, near[0]) if _clear(path[-1], near) and near[0] not in set(taken) else None
     key = dotted(path)
+    if (instead := _NOT_OF_WAN.get(path[-1])) is not None:
+        return Problem(kind, key, f"unknown key {key}", instead)
     if near:
         return Problem(kind, key, f"unknown key {key}", f"did you mean {', '.join(near)}? else remove it", edit)
     return Problem(kind, key, f"unknown key {key}", f"remove it; known here: {', '.join(names) or 'none'}")

@@ -22,7 +22,7 @@ from wan_tui.core.config.replicas import MAX_REPLICAS, replica_names
 from wan_tui.core.config.template import DEFAULT_TEMPLATE, check_template
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
 from wan_tui.core.paths import config_file, default_paths
-from wan_tui.core.words import LoraExpert, OffloadMode, Precision, Quantization, StepCache
+from wan_tui.core.words import AttentionBackend, LoraExpert, OffloadMode, Precision, Quantization, StepCache
 
 DeploymentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -55,6 +55,8 @@ class ProfileSettings(_Section):
     vae_tiling: bool | None = None
     vae_precision: Precision | None = None
     caches: list[StepCache] | None = Field(default=None, min_length=1)
+    attentions: list[AttentionBackend] | None = Field(default=None, min_length=1)
+    compile: bool | None = None
     memory_gib: float | None = Field(default=None, ge=1, le=1024)
 
 
@@ -90,6 +92,8 @@ class DeploymentSettings(_Section):
     its plan may change between two jobs when the device does.
     ``transformer`` (of the high noise) and ``transformer_2`` (of the low noise) are single files, GGUF or safetensors,
     in the place of the checkpoint's; everything else still comes from the checkpoint.
+    ``attention``, ``cache`` and ``compile`` (torch.compile of the transformer blocks) decide what the profile leaves
+    open, or decides otherwise; what this host cannot do is left out of the plan with a finding.
     """
 
     model: str
@@ -100,6 +104,9 @@ class DeploymentSettings(_Section):
     transformer: Path | None = None
     transformer_2: Path | None = None
     loras: list[LoraSettings] = Field(default_factory=list, max_length=16)
+    attention: AttentionBackend | None = None
+    cache: StepCache | None = None
+    compile: bool | None = None
     keep_alive_seconds: float = Field(default=600, ge=-1, le=31_536_000)
     replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
     replan: bool = True
@@ -140,7 +147,7 @@ class PathSettings(_Section):
     """Directories: pocket models (``cache``), checkpoints (``models``), videos (``outputs``), ``history``.
 
     ``output_template`` names videos in ``outputs``, of {job} {deployment} {model} {seed} {date} {time} {width}
-    {height} {frames}.
+    {height} {frames} {index}; without {index} the videos of one request get it at the end.
     """
 
     cache: Path = Field(default_factory=lambda: default_paths().cache)

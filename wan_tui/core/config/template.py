@@ -16,6 +16,7 @@ EXAMPLES: Mapping[str, str | int] = {
     "width": 832,
     "height": 480,
     "frames": 81,
+    "index": 1,
 }
 LONGEST = 200
 
@@ -43,6 +44,11 @@ def check_template(template: str) -> str:
     if max(len(part.encode()) for part in path.parts) > LONGEST:
         raise ValueError(f"makes names of more than {LONGEST} bytes")
     return template
+
+
+def names_index(template: str) -> bool:
+    """Whether the videos of one request get different names by ``template`` itself."""
+    return any(field == "index" for _, field, _, _ in string.Formatter().parse(template))
 
 
 def render(template: str, values: Mapping[str, str | int]) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from wan_tui.core.catalog import Model
 from wan_tui.core.catalog.profiles import Profile, built_in_profiles
@@ -11,7 +12,7 @@ from wan_tui.core.hardware.samples import GpuSample, HardwareSample, HostSample
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.compatibility import judge, judge_cpu
 from wan_tui.core.planning.plan import Compatibility
-from wan_tui.core.planning.planner import CHOOSABLE, Task
+from wan_tui.core.planning.planner import Abilities, Task
 from wan_tui.core.planning.remedies import RUNS, find_remedies, holders_of
 from wan_tui.core.planning.rooms import host_room, room_of
 from wan_tui.core.words import Quantization, Verdict
@@ -29,22 +30,26 @@ def assess(
     paces: Mapping[str, float] | None = None,
     limits: LimitSettings | None = None,
     profiles: Mapping[str, Profile] | None = None,
-    quantizations: frozenset[Quantization] = CHOOSABLE,
+    abilities: Abilities | None = None,
     fixed: Quantization | None = None,
     with_image: bool | None = None,
     batch: int = 1,
     remedies: bool = True,
+    lora_parameters: int = 0,
 ) -> Compatibility:
     """Choose device and plan for the deployment's default clip and judge it.
 
     ``own_pids`` are worker processes whose memory counts as free, ``reserved`` what others will hold, ``sharers`` how
     many they are and ``paces`` what was observed (``room_of``), ``profiles`` those that there are (default: the
-    built-in ones), ``quantizations`` what can be run on this host, ``fixed`` how the files that the deployment names
-    are stored, whatever its profile says. ``with_image`` says whether a picture is encoded (None: as the model needs),
-    ``batch`` is clips at once; without ``remedies`` what would make it fit is not looked for.
+    built-in ones), ``abilities`` what this host can run, ``fixed`` how the files that the deployment names are stored,
+    whatever its profile says, ``lora_parameters`` what its LoRAs add. ``with_image`` says whether a picture is encoded
+    (None: as the model needs), ``batch`` is clips at once; without ``remedies`` nothing is looked for that would make
+    it fit.
     """
     known = profiles or built_in_profiles()
-    chosen = known[deployment.profile]
+    able = abilities or Abilities()
+    chosen = as_deployed(known[deployment.profile], deployment)
+    quantizations = able.quantizations
     if fixed is not None:
         chosen = dataclasses.replace(chosen, quantizations=(fixed,))
         quantizations = quantizations | {fixed}
@@ -55,11 +60,14 @@ def assess(
         with_image=with_image,
         batch=batch,
         quantizations=quantizations,
+        attentions=able.attentions,
+        can_compile=able.compile,
+        lora_parameters=lora_parameters,
     )
     if chosen.cpu_only or deployment.device == "cpu":
-        return judge_cpu(model, task.clip, host_room(host), fixed)
+        return judge_cpu(model, task.clip, host_room(host), fixed, task)
     if deployment.device == "auto" and not hardware.driver.present:
-        return judge_cpu(model, task.clip, host_room(host), fixed)
+        return judge_cpu(model, task.clip, host_room(host), fixed, task)
     samples = _samples(deployment.device, hardware)
     if isinstance(samples, Compatibility):
         return samples
@@ -89,6 +97,18 @@ def assess(
         profiles=known,
     )
     return dataclasses.replace(answer, remedies=found_remedies)
+
+
+def as_deployed(profile: Profile, deployment: DeploymentSettings) -> Profile:
+    """The profile with what the deployment itself decides."""
+    changes: dict[str, Any] = {}
+    if deployment.attention is not None:
+        changes["attentions"] = (deployment.attention,)
+    if deployment.cache is not None:
+        changes["caches"] = (deployment.cache,)
+    if deployment.compile is not None:
+        changes["compile"] = deployment.compile
+    return dataclasses.replace(profile, **changes)
 
 
 def _samples(device: str, hardware: HardwareSample) -> tuple[GpuSample, ...] | Compatibility:

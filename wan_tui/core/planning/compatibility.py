@@ -13,6 +13,7 @@ from wan_tui.core.planning.planner import (
     Room,
     Task,
     best,
+    can_be_compiled,
     candidates,
     legal_plans,
     margin_bytes,
@@ -206,9 +207,24 @@ def cpu_plan() -> ExecutionPlan:
 
 
 @functools.lru_cache(maxsize=128)
-def judge_cpu(model: Model, clip: Clip, host: HostRoom, fixed: Quantization | None = None) -> Compatibility:
-    """The verdict for the processors of the host; ``fixed`` is how given files are stored."""
+def judge_cpu(
+    model: Model, clip: Clip, host: HostRoom, fixed: Quantization | None = None, task: Task | None = None
+) -> Compatibility:
+    """The verdict for the processors of the host; ``fixed`` is how given files are stored.
+
+    Of the profile of ``task`` the step cache and torch.compile are taken, of several caches the first.
+    """
     plan = dataclasses.replace(cpu_plan(), quantization=fixed or Quantization.NONE)
+    if task is not None:
+        cache = task.profile.caches[0]
+        plan = dataclasses.replace(
+            plan,
+            cache=cache,
+            compile=task.profile.compile and task.can_compile and can_be_compiled(plan.offload, cache),
+            lora_parameters=task.lora_parameters,
+            batch=task.batch,
+            vae_slicing=task.batch > 1,
+        )
     memory = estimate_memory(model, plan, clip)
     total, headroom = host.total_bytes, host.available_bytes - memory.peak_bytes
     free = format_bytes(host.available_bytes)

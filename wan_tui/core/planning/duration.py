@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from wan_tui.core.catalog import Model
 from wan_tui.core.planning.flops import decode_flop, encode_flop, forward_flop
 from wan_tui.core.planning.plan import Bounds, StageSeconds, TimeEstimate
-from wan_tui.core.words import Basis, Phase
+from wan_tui.core.planning.step_cache import computed_passes
+from wan_tui.core.words import Basis, Phase, StepCache
 
 # x264 at preset medium on one core, pixels a second: 1280 x 720 at 25 frames. A small share of any clip's time.
 WRITE_PIXELS_PER_SECOND = 23e6
@@ -44,30 +45,42 @@ def estimate_time(
     steps: int,
     guidance: float,
     with_image: bool = False,
+    cache: StepCache = StepCache.NONE,
+    batch: int = 1,
 ) -> TimeEstimate:
     """Modelled seconds of one generation after loading, on a device that its worker measured.
 
-    ``with_image``: a picture is encoded first, at the rate of decoding, by its share of the operations.
+    ``with_image``: a picture is encoded first, at the rate of decoding, by its share of the operations. ``cache``
+    saves passes, ``batch`` clips are made at once of one prompt.
     """
     passes = 2 if guidance > 1.0 else 1
     flop = forward_flop(model, model.tokens(width, height, frames))
-    forward = rate.forward_floor_seconds + flop / rate.forward_flop_per_second
+    forward = rate.forward_floor_seconds + batch * flop / rate.forward_flop_per_second
     decode = rate.decode_floor_seconds + width * height / rate.decode_pixels_per_second
-    decoding = decode * model.latent_frames(frames)
+    clip_decoding = decode * model.latent_frames(frames)
     encoded = 1 if model.expand_timesteps else frames
     share = encode_flop(model, width, height, encoded) / decode_flop(model, width, height, frames)
+    layers = model.transformer.config["num_layers"]
+    experts = [(phase, computed_passes(cache, count, layers)) for phase, count in steps_by_expert(model, steps)]
     stages = tuple(
         StageSeconds(stage, seconds)
         for stage, seconds in (
             (Phase.TEXT_ENCODE, rate.text_encode_seconds),
-            *(((Phase.IMAGE_ENCODE, decoding * share),) if with_image else ()),
-            *((phase, forward * passes * count) for phase, count in steps_by_expert(model, steps)),
-            (Phase.VAE_DECODE, decoding),
-            (Phase.WRITE_OUTPUT, width * height * frames / WRITE_PIXELS_PER_SECOND),
+            *(((Phase.IMAGE_ENCODE, clip_decoding * batch * share),) if with_image else ()),
+            *((phase, forward * passes * run.expected) for phase, run in experts),
+            (Phase.VAE_DECODE, clip_decoding * batch),
+            (Phase.WRITE_OUTPUT, width * height * frames * batch / WRITE_PIXELS_PER_SECOND),
         )
     )
     total = sum(stage.seconds for stage in stages)
-    bounds = Bounds(total / MODELLED_SPREAD, total, total * MODELLED_SPREAD)
+    saved, lost = (
+        forward * passes * sum(difference)
+        for difference in (
+            [run.expected - run.low for _, run in experts],
+            [run.high - run.expected for _, run in experts],
+        )
+    )
+    bounds = Bounds((total - saved) / MODELLED_SPREAD, total, (total + lost) * MODELLED_SPREAD)
     return TimeEstimate(basis=Basis.MODELLED, total_seconds=bounds, stages=stages)
 
 

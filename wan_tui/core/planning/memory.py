@@ -13,8 +13,9 @@ from types import MappingProxyType
 from wan_tui.core.catalog import Component, Model
 from wan_tui.core.planning import activations
 from wan_tui.core.planning.plan import Clip, ExecutionPlan, MemoryEstimate, PhaseMemory
+from wan_tui.core.planning.step_cache import held_bytes
 from wan_tui.core.planning.weights import all_bytes, component_bytes, piece_bytes
-from wan_tui.core.words import Basis, OffloadMode, Phase, Precision
+from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, StepCache
 
 GIB = 2**30
 
@@ -59,7 +60,7 @@ def _estimate(model: Model, plan: ExecutionPlan, clip: Clip, image: bool) -> Mem
 
 def _phases(model: Model, plan: ExecutionPlan, clip: Clip, image: bool) -> Iterator[PhaseMemory]:
     needs = _activation_bytes(
-        model, clip, plan.precision, plan.vae_precision, plan.vae_tiling, plan.vae_slicing, plan.batch
+        model, clip, plan.precision, plan.vae_precision, plan.vae_tiling, plan.vae_slicing, plan.batch, plan.cache
     )
     if not _encodes_on_host(plan):
         yield _phase(model, plan, Phase.TEXT_ENCODE, model.text_encoder, needs[Phase.TEXT_ENCODE])
@@ -74,11 +75,20 @@ def _phases(model: Model, plan: ExecutionPlan, clip: Clip, image: bool) -> Itera
 # Offload, quantization and device change none of it, so most plans of a search ask for the same.
 @functools.lru_cache(maxsize=4096)
 def _activation_bytes(
-    model: Model, clip: Clip, precision: Precision, vae_precision: Precision, tiled: bool, sliced: bool, batch: int
+    model: Model,
+    clip: Clip,
+    precision: Precision,
+    vae_precision: Precision,
+    tiled: bool,
+    sliced: bool,
+    batch: int,
+    cache: StepCache,
 ) -> Mapping[Phase, int]:
     tokens = model.tokens(clip.width, clip.height, clip.frames)
     forward = activations.denoise_bytes(model, tokens=tokens, batch=batch, precision=precision)
     held = activations.denoise_held_bytes(model, tokens=tokens, batch=batch, precision=precision)
+    passes = 2 if clip.guidance > 1.0 else 1
+    held += held_bytes(model, cache, tokens=tokens, batch=batch, passes=passes, precision=precision)
     encode = activations.encode_image_bytes(
         model, width=clip.width, height=clip.height, frames=clip.frames, precision=vae_precision, tiled=tiled
     )

@@ -1,5 +1,6 @@
 """Requests, plans, estimates and verdicts as data."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from wan_tui.core.words import (
@@ -22,7 +23,8 @@ class GenerationRequest:
     """What to generate. ``width`` and ``height`` are pixels; ``frames`` follows the 4k+1 rule once normalised.
 
     ``output`` is the path of the MP4 to write, or None for a file named after the job in the output directory.
-    ``image`` is the path of the conditioning picture (i2v, ti2v).
+    ``image`` is the path of the conditioning picture (i2v, ti2v). ``videos`` are made at once, with seeds that follow
+    each other; each goes to a file of its own.
 
     What becomes of the job: a higher ``priority`` goes first, ``timeout_seconds`` count from its start on the worker,
     ``retries`` are for a dead worker, a lack of memory or an internal failure, and ``requeue`` says whether it begins
@@ -44,6 +46,7 @@ class GenerationRequest:
     timeout_seconds: float | None = None
     retries: int = 0
     requeue: bool = True
+    videos: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class ExecutionPlan:
 
     ``precision`` is what the transformers and the text encoder compute in; ``quantization`` is how the transformers
     are stored. ``offload_stream`` overlaps moving weights with computing (group offload). ``batch`` is clips at once.
+    ``compile``: the transformer blocks go through torch.compile. ``lora_parameters``: what LoRAs add to a transformer.
     """
 
     device: str
@@ -88,6 +92,8 @@ class ExecutionPlan:
     attention: AttentionBackend = AttentionBackend.SDPA
     cache: StepCache = StepCache.NONE
     batch: int = 1
+    compile: bool = False
+    lora_parameters: int = 0
 
     @property
     def options(self) -> str:
@@ -105,7 +111,20 @@ class ExecutionPlan:
             words.append("VAE tiling")
         if self.cache is not StepCache.NONE:
             words.append(f"{self.cache.value.replace('_', '-')} cache")
+        if self.attention is not AttentionBackend.SDPA:
+            words.append(f"{self.attention} attention")
+        if self.compile:
+            words.append("compiled blocks")
+        if self.batch > 1:
+            words.append(f"{self.batch} videos at once")
         return ", ".join(words)
+
+
+def with_videos(plan: ExecutionPlan, videos: int) -> ExecutionPlan:
+    """``plan`` when so many videos are made at once; their latents are decoded one after the other."""
+    if videos == plan.batch:
+        return plan
+    return dataclasses.replace(plan, batch=videos, vae_slicing=plan.vae_slicing or videos > 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

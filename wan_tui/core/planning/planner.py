@@ -5,6 +5,7 @@ the one that takes least memory. Pure and deterministic.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from wan_tui.core.catalog.profiles import Profile, TextEncoderPlace
 from wan_tui.core.planning.memory import GIB, estimate_memory
 from wan_tui.core.planning.plan import Clip, ExecutionPlan, MemoryEstimate, PhaseMemory
 from wan_tui.core.planning.roofline import CpuModel, RooflineEstimate, estimate_on_device
-from wan_tui.core.words import OffloadMode, Precision, Quantization, StepCache
+from wan_tui.core.planning.step_cache import QUALITY_LOSS
+from wan_tui.core.words import AttentionBackend, OffloadMode, Precision, Quantization, StepCache
 
 # Kept free of every phase of a plan that fits, as a share of the device: what the memory model may be wrong by.
 MARGIN_RATIO = 0.05
@@ -26,6 +28,15 @@ SAME_SPEED_RATIO = 1.02
 NATIVE = frozenset({Quantization.NONE, Quantization.FP8})
 # GGUF needs a file of that type, so no plan assumes it unasked.
 CHOOSABLE = frozenset(kind for kind in Quantization if not kind.is_gguf)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the libraries of a host can run; by default everything that needs no file of its own."""
+
+    quantizations: frozenset[Quantization] = CHOOSABLE
+    attentions: frozenset[AttentionBackend] = frozenset(AttentionBackend)
+    compile: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +89,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is to be planned: a clip of a model under a profile, ``batch`` clips at once."""
+    """What is to be planned: a clip of a model under a profile, ``batch`` clips at once.
+
+    ``quantizations``, ``attentions`` and ``can_compile`` are what the host is able to (``Abilities``);
+    ``lora_parameters`` what LoRAs add to a transformer.
+    """
 
     model: Model
     clip: Clip
@@ -86,6 +101,9 @@ class Task:
     with_image: bool | None = None
     batch: int = 1
     quantizations: frozenset[Quantization] = CHOOSABLE
+    attentions: frozenset[AttentionBackend] = frozenset(AttentionBackend)
+    can_compile: bool = True
+    lora_parameters: int = 0
 
 
 def usable_bytes(room: Room, profile: Profile) -> int:
@@ -114,22 +132,44 @@ def legal_plans(task: Task, room: Room) -> Iterator[list[ExecutionPlan]]:
             continue
         if quantization is Quantization.FP8 and not room.gpu.supports_fp8:
             continue
-        for offload in profile.offloads:
-            for cache in profile.caches:
-                base = ExecutionPlan(
-                    device=room.device,
-                    gpu_uuid=room.uuid,
-                    precision=precision,
-                    vae_precision=profile.vae_precision,
-                    offload=offload,
-                    vae_tiling=False,
-                    quantization=quantization,
-                    offload_stream=offload in (OffloadMode.GROUP_BLOCK, OffloadMode.GROUP_LEAF),
-                    vae_slicing=task.batch > 1,
-                    cache=cache,
-                    batch=task.batch,
-                )
-                yield list(_savings(base, task))
+        for offload, cache, attention in itertools.product(
+            profile.offloads, profile.caches, attentions_of(task, room.gpu)
+        ):
+            base = ExecutionPlan(
+                device=room.device,
+                gpu_uuid=room.uuid,
+                precision=precision,
+                vae_precision=profile.vae_precision,
+                offload=offload,
+                vae_tiling=False,
+                quantization=quantization,
+                offload_stream=offload in (OffloadMode.GROUP_BLOCK, OffloadMode.GROUP_LEAF),
+                vae_slicing=task.batch > 1,
+                attention=attention,
+                cache=cache,
+                batch=task.batch,
+                compile=profile.compile and task.can_compile and can_be_compiled(offload, cache),
+                lora_parameters=task.lora_parameters,
+            )
+            yield list(_savings(base, task))
+
+
+def attentions_of(task: Task, gpu: GpuModel) -> tuple[AttentionBackend, ...]:
+    """Attention kernels that profile, libraries and card have in common; torch's own where there is none.
+
+    flash-attn and SageAttention are made for compute capability 8.0 and newer.
+    """
+    able = [
+        kind
+        for kind in task.profile.attentions
+        if kind in task.attentions and (gpu.supports_bf16 or kind in (AttentionBackend.SDPA, AttentionBackend.XFORMERS))
+    ]
+    return tuple(able) or (AttentionBackend.SDPA,)
+
+
+def can_be_compiled(offload: OffloadMode, cache: StepCache) -> bool:
+    """MagCache runs every block outside torch.compile; sequential offload swaps the weights that it compiled in."""
+    return offload is not OffloadMode.SEQUENTIAL and cache is not StepCache.MAG
 
 
 def _savings(base: ExecutionPlan, task: Task) -> Iterator[ExecutionPlan]:
@@ -213,8 +253,7 @@ def quality_loss(plan: ExecutionPlan) -> float:
     """Relative error of one forward pass that the plan's weights cause, and what a cache adds; 0 is none."""
     efficiency = load_efficiency()
     text = efficiency.quantization[plan.text_encoder_quantization].relative_error / 10
-    cache = 0.0 if plan.cache is StepCache.NONE else 0.05
-    return efficiency.quantization[plan.quantization].relative_error + text + cache
+    return efficiency.quantization[plan.quantization].relative_error + text + QUALITY_LOSS[plan.cache]
 
 
 def _complexity(plan: ExecutionPlan) -> int:
@@ -225,6 +264,7 @@ def _complexity(plan: ExecutionPlan) -> int:
         + (plan.text_encoder_quantization is not Quantization.NONE)
         + plan.text_encoder_on_cpu
         + plan.vae_tiling
+        + (plan.attention is not AttentionBackend.SDPA)
     )
 
 

@@ -5,7 +5,7 @@ weights over the host link adds to that, or hides behind it where the plan overl
 sources are in ``catalog/efficiency.toml``; nothing here is fitted to runs of this host (see ``calibration``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wan_tui.core.catalog import Component, Model
@@ -15,8 +15,9 @@ from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.planning.duration import WRITE_PIXELS_PER_SECOND, steps_by_expert
 from wan_tui.core.planning.flops import decode_flop, encode_flop, forward_flop, text_encode_flop
 from wan_tui.core.planning.plan import Bounds, Clip, ExecutionPlan, StageSeconds, TimeEstimate
+from wan_tui.core.planning.step_cache import computed_passes
 from wan_tui.core.planning.tiles import decode_tiles, encode_tiles
-from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Quantization, StepCache
+from wan_tui.core.words import Basis, OffloadMode, Phase, Precision, Quantization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +116,13 @@ def estimate_on_device(
     if model.task.needs_image if with_image is None else with_image and model.task.takes_image:
         stages.append(work.image_encode())
     experts = steps_by_expert(model, clip.steps)
+    one_step = work.bounds(step.seconds, *work.denoise_kinds)
     stages += [work.denoise(phase, count, step) for phase, count in experts]
     stages += [work.decode(), work.write()]
     return RooflineEstimate(
         load=work.load(),
         stages=tuple(stages),
-        step_seconds=tuple((phase, work.bounds(step.seconds, "denoise")) for phase, count in experts if count),
+        step_seconds=tuple((phase, one_step) for phase, count in experts if count),
     )
 
 
@@ -256,7 +258,8 @@ class _Work:
         disk = sum(component.published_bytes for component in components) / self.efficiency.disk_bytes_per_second
         resident = self.plan.offload is OffloadMode.NONE
         moved = sum(self._stored_bytes(component) for component in components) / self._link(pinned=False)
-        return self.bounds(self.efficiency.load_floor_seconds + disk + (moved if resident else 0.0), "load")
+        compiling = self.efficiency.compile_seconds if self.plan.compile else 0.0
+        return self.bounds(self.efficiency.load_floor_seconds + disk + (moved if resident else 0.0) + compiling, "load")
 
     def text_encode(self) -> StageCost:
         """The prompt, and the negative prompt when guidance is on, one after the other."""
@@ -274,10 +277,10 @@ class _Work:
         return self._stage(Phase.TEXT_ENCODE, cost, "text", extra_transfer=moved)
 
     def image_encode(self) -> StageCost:
-        """The conditioning picture, once for all of the batch; A14B encodes the empty frames of the clip behind it."""
+        """The conditioning picture, once for each video; A14B encodes the empty frames of the clip behind it."""
         clip, tiled = self.clip, self.plan.vae_tiling
         frames = 1 if self.model.expand_timesteps else clip.frames
-        flop = encode_flop(self.model, clip.width, clip.height, frames, tiled=tiled)
+        flop = encode_flop(self.model, clip.width, clip.height, frames, tiled=tiled) * self.plan.batch
         tiles = len(encode_tiles(self.model.vae, clip.width, clip.height)) if tiled else 1
         share = 1 - _DECODER_SHARE[bool(self.model.vae.config["is_residual"])]
         return self._vae_stage(Phase.IMAGE_ENCODE, flop, tiles * self.model.latent_frames(frames) * share)
@@ -289,12 +292,21 @@ class _Work:
         return _Cost(one.compute * times, one.memory * times, one.transfer * times, one.overlapped)
 
     def denoise(self, phase: Phase, steps: int, step: _Cost) -> StageCost:
-        """``steps`` steps of one expert, and bringing that expert in."""
-        run = steps * self.efficiency.cache[self.plan.cache]
+        """``steps`` steps of one expert, less what a step cache saves, and bringing that expert in."""
+        passes = computed_passes(self.plan.cache, steps, self.model.transformer.config["num_layers"])
+        run = passes.expected
         cost = _Cost(step.compute * run, step.memory * run, step.transfer * run, step.overlapped)
-        kinds = ("denoise",) if self.plan.cache is StepCache.NONE else ("denoise", "cached")
         visit = self._visit_seconds(self.model.transformer) if steps else 0.0
-        return self._stage(phase, cost, *kinds, extra_transfer=visit)
+        stage = self._stage(phase, cost, *self.denoise_kinds, extra_transfer=visit)
+        if not run:
+            return stage
+        # Nobody knows before how many passes are saved: from all that can be to none.
+        low, high = stage.seconds.low * passes.low / run, stage.seconds.high * passes.high / run
+        return replace(stage, seconds=Bounds(low, stage.seconds.expected, high))
+
+    @property
+    def denoise_kinds(self) -> tuple[str, ...]:
+        return ("denoise", "compiled") if self.plan.compile else ("denoise",)
 
     def decode(self) -> StageCost:
         """All latent frames through the decoder, one after the other, tile by tile."""
@@ -339,12 +351,16 @@ class _Work:
         if model.expand_timesteps:
             per_value += table.elementwise_bytes_per_token_time
         elementwise = per_value * tokens * width * layers * split
+        launches = layers * table.launch_seconds_per_block
+        if plan.compile:
+            elementwise *= table.compiled_elementwise_share
+            launches *= table.compiled_launch_share
         widening = transformer.parameters * table.quantization[plan.quantization].widening_bytes
         memory_seconds = (elementwise + widening) / self.bandwidth
         compute_seconds = matmul_seconds + attention_seconds
         if not isinstance(self.device, CpuModel):
             # Eager Python launches ahead of the device unless the device is faster.
-            compute_seconds = max(compute_seconds, layers * table.launch_seconds_per_block - memory_seconds)
+            compute_seconds = max(compute_seconds, launches - memory_seconds)
         exchanged = self._exchange_seconds(tokens * width * layers * plan.batch, self._stored_bytes(transformer))
         moved = self._pass_seconds(transformer)
         if self._streams:

@@ -44,7 +44,9 @@ def component_bytes(model: Model, plan: ExecutionPlan, component: Component) -> 
         return stored_bytes(component, plan.vae_precision)
     if component is model.text_encoder:
         return stored_bytes(component, plan.precision, plan.text_encoder_quantization)
-    return stored_bytes(component, plan.precision, plan.quantization)
+    # Low-rank weights stay in the precision of what is computed, whatever the others are stored in.
+    added = plan.lora_parameters * plan.precision.bytes_per_parameter
+    return stored_bytes(component, plan.precision, plan.quantization) + added
 
 
 def all_bytes(model: Model, plan: ExecutionPlan) -> int:

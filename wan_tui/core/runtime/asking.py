@@ -199,6 +199,8 @@ def held_profile(profile: Profile, plan: ExecutionPlan) -> Profile:
         vae_tiling=plan.vae_tiling,
         vae_precision=plan.vae_precision,
         caches=(plan.cache,),
+        attentions=(plan.attention,),
+        compile=plan.compile,
     )
 
 

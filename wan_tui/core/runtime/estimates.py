@@ -27,11 +27,12 @@ from wan_tui.core.planning.plan import (
     MemoryEstimate,
     StageSeconds,
     TimeEstimate,
+    with_videos,
 )
 from wan_tui.core.planning.roofline import CpuModel, Device, estimate_on_device
 from wan_tui.core.planning.rooms import host_room, room_of
 from wan_tui.core.runtime.deployment import Deployment
-from wan_tui.core.words import Phase
+from wan_tui.core.words import AttentionBackend, Phase
 
 # Modelled loading: a process that imports torch and diffusers, then weights from a disk of the usual kind.
 LOAD_START_SECONDS = 6.0
@@ -66,7 +67,10 @@ class Estimator:
     def estimate(self, deployment: Deployment, request: GenerationRequest) -> TimeEstimate | None:
         """Estimate of a normalised request, or None while nothing is known about its device."""
         plan = deployment.plan or deployment.compatibility.plan
-        if plan is None or (modelled := self._modelled(deployment, plan, request)) is None:
+        if plan is None:
+            return None
+        plan = with_videos(plan, request.videos)
+        if (modelled := self._modelled(deployment, plan, request)) is None:
             return None
         subject = self._subject(deployment, plan, _clip(request), first=deployment.runs_since_load == 0)
         return calibrate_time(modelled, subject, self._observations(Kind.RUN, Unit.SECONDS, subject))
@@ -127,9 +131,9 @@ class Estimator:
         ``peaks`` are bytes that torch held on the device, by phase, as far as they were seen. ``skipped`` phases were
         not needed: nothing is learnt about them, and ``estimate`` and ``stages`` are without.
         """
-        plan = deployment.plan
-        if plan is None:
+        if deployment.plan is None:
             return
+        plan = with_videos(deployment.plan, request.videos)
         modelled = self._modelled(deployment, plan, request)
         modelled = without(modelled, skipped) if modelled else None
         self._record(
@@ -224,6 +228,8 @@ class Estimator:
             steps=request.steps,
             guidance=request.guidance,
             with_image=request.image is not None,
+            cache=plan.cache,
+            batch=request.videos,
         )
 
     def _observations(self, kind: Kind, unit: Unit, subject: Subject) -> Sequence[Observation]:
@@ -251,7 +257,9 @@ class Estimator:
         return self._devices.get(plan.device, plan.device)
 
     def _rate_key(self, plan: ExecutionPlan) -> str:
-        return f"{self._device(plan)} {plan.precision} {plan.quantization} {plan.offload}"
+        compiled = " compiled" if plan.compile else ""
+        kernel = "" if plan.attention is AttentionBackend.SDPA else f" {plan.attention}"
+        return f"{self._device(plan)} {plan.precision} {plan.quantization} {plan.offload}{kernel}{compiled}"
 
 
 def without(estimate: TimeEstimate, skipped: tuple[Phase, ...]) -> TimeEstimate:

@@ -18,6 +18,7 @@ from wan_tui.core.words import JobFailureReason, LoadState, Phase, Resolution, U
 
 # Failures that may not come again.
 RETRIED = (JobFailureReason.WORKER_DIED, JobFailureReason.OUT_OF_MEMORY, JobFailureReason.INTERNAL)
+MAG_MEASURED = "MagCache measured the model in this run and skipped nothing: the next runs are faster"
 PROMPT_REUSED = "the prompt was still encoded from an earlier job: its text encoding was skipped"
 
 
@@ -135,12 +136,13 @@ class WorkerEvents:
         job = self._queue.get(job_id)
         skipped = (Phase.TEXT_ENCODE,) if event.prompt_reused else ()
         estimate = without(job.estimate, skipped) if job.estimate else None
-        notices = (*job.notices, PROMPT_REUSED) if event.prompt_reused else job.notices
+        notices = (*job.notices, *_notices(event))
         job = self._queue.finish(
             job_id,
             observed_seconds=event.seconds,
             stages=event.stages,
             output=event.output,
+            more_outputs=event.more_outputs,
             estimate=estimate,
             notices=notices,
         )
@@ -160,11 +162,20 @@ class WorkerEvents:
             beside = f" (estimated {estimated:.2f} s)"
         # torch's own peak of each phase where there is one, else what the heartbeats saw.
         peaks = {peak.phase: peak.reserved_bytes for peak in event.peaks} or self._peaks[deployment.name].of(job_id)
-        stages = tuple(stage for stage in event.stages if stage.stage not in skipped)
-        self._estimator.observed(deployment, job.request, estimate, event.seconds, stages, peaks, skipped)
+        # What is paid once says nothing about the next run.
+        left_out = (*skipped, *event.measuring)
+        stages = tuple(stage for stage in event.stages if stage.stage not in left_out)
+        once = sum(stage.seconds for stage in event.stages if stage.stage in event.measuring) + event.compile_seconds
+        compared = without(estimate, event.measuring) if estimate else None
+        seconds = event.seconds - once
+        self._estimator.observed(deployment, job.request, compared, seconds, stages, peaks, left_out)
         deployment.runs_since_load += 1
         deployment.running_job = None
-        self._log("info", deployment.name, f"job {job_id} finished in {event.seconds:.2f} s{beside}: {event.output}")
+        self._log(
+            "info",
+            deployment.name,
+            f"job {job_id} finished in {event.seconds:.2f} s{beside}: {_where(event)}",
+        )
 
     def _failed(self, deployment: Deployment, job_id: str, reason: JobFailureReason, message: str) -> None:
         deployment.running_job = None
@@ -196,3 +207,16 @@ class WorkerEvents:
         self._queue.cancel(job_id)
         deployment.tallies.jobs_cancelled += 1
         self._log("info", deployment.name, f"job {job_id} cancelled")
+
+
+def _notices(event: protocol.JobFinished) -> tuple[str, ...]:
+    compiled = f"torch.compile took {event.compile_seconds:.1f} s of this run, once for clips like it"
+    return (
+        *((PROMPT_REUSED,) if event.prompt_reused else ()),
+        *((compiled,) if event.compile_seconds >= 0.05 else ()),
+        *((MAG_MEASURED,) if event.measuring else ()),
+    )
+
+
+def _where(event: protocol.JobFinished) -> str:
+    return event.output + (f" and {len(event.more_outputs)} more" if event.more_outputs else "")

@@ -20,8 +20,10 @@ from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.ladder import capped
 from wan_tui.core.runtime.replanning import REMEMBERED_SECONDS, Situation
 from wan_tui.core.validation.deployment import judge_deployment
-from wan_tui.core.validation.environment import judge_room, runnable_quantizations
+from wan_tui.core.validation.environment import host_abilities, judge_room
 from wan_tui.core.validation.judgement import Judgement
+from wan_tui.core.validation.lora_file import lora_parameters
+from wan_tui.core.validation.options import judge_options, toolchain
 from wan_tui.core.validation.transformer_file import files_quantization
 from wan_tui.core.words import LoadState
 
@@ -33,7 +35,9 @@ class Judge:
         self._settings = settings
         self._estimator = estimator
         self._profiles = settings.known_profiles
-        self._quantizations = runnable_quantizations(libraries)
+        self._abilities = host_abilities(libraries)
+        self._libraries = libraries
+        self._tools = {gpus: toolchain(for_gpus=gpus) for gpus in (False, True)}
 
     @property
     def profiles(self) -> Mapping[str, Profile]:
@@ -140,11 +144,12 @@ class Judge:
             paces=paces,
             limits=capped(self._settings.limits, deployment),
             profiles=profiles or self._profiles,
-            quantizations=self._quantizations,
+            abilities=self._abilities,
             fixed=files_quantization(deployment.settings.files),
             with_image=with_image,
             batch=batch,
             remedies=remedies,
+            lora_parameters=lora_parameters(deployment.settings.loras),
         )
 
     def _rooms(
@@ -171,14 +176,16 @@ class Judge:
         memory = self._estimator.memory(deployment, answer.plan, self.clip(deployment), answer.memory)
         return with_memory(answer, memory) if memory.runs else answer
 
-    @staticmethod
-    def judgement(deployment: Deployment, checkpoint: Path | None, host: HostSample) -> Judgement:
+    def judgement(self, deployment: Deployment, checkpoint: Path | None, host: HostSample) -> Judgement:
         """What changes with the hardware, judged now; the rest as it was when it was last validated."""
         where, model, found = f"deployment {deployment.name}", deployment.model, deployment.compatibility
         has_weights = checkpoint is not None or model.weights == "pocket"
         hardware = judge_deployment(where, model, found, checkpoint, wanted_loaded=deployment.wanted_loaded)
         room = judge_room(where, model, found, has_weights=has_weights, host=host)
-        return hardware + room + deployment.validation.judgement
+        plan, profile = found.plan, self._settings.known_profiles[deployment.settings.profile]
+        tools = self._tools[plan is None or plan.device != "cpu"]
+        options = judge_options(where, deployment.settings, profile, plan, self._libraries, tools)
+        return hardware + room + options + deployment.validation.judgement
 
 
 def held_by(asking: Deployment, others: Iterable[Deployment]) -> tuple[dict[str, int], dict[str, int]]:

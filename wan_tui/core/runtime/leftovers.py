@@ -35,13 +35,16 @@ def clear(job: Job, worker: int | None) -> Remains:
     """
     if job.target is None:
         return Remains()
-    target = Path(job.target)
+    targets = [Path(job.target), *(Path(target) for target in job.more_targets)]
     removed = []
-    for file in (*_parts(target, worker), *_lone_sidecars(target, job.id)):
-        with contextlib.suppress(OSError):
-            file.unlink()
-            removed.append(file)
-    return Remains(tuple(removed), _whole(target, job))
+    for target in targets:
+        for file in (*_parts(target, worker), *_lone_sidecars(target, job.id)):
+            with contextlib.suppress(OSError):
+                file.unlink()
+                removed.append(file)
+    # Of several videos only all together are what was asked for.
+    whole = [_whole(target, job) for target in targets]
+    return Remains(tuple(removed), whole[0] if all(whole) else None)
 
 
 def whole_videos(jobs: Iterable[Job]) -> dict[str, Path]:

@@ -23,7 +23,7 @@ from wan_tui.core.runtime.jobs import JobQueue
 from wan_tui.core.runtime.judging import Judge
 from wan_tui.core.runtime.ladder import is_planned_anew
 from wan_tui.core.runtime.loading import Loader, Log
-from wan_tui.core.runtime.output_place import check_place
+from wan_tui.core.runtime.output_place import check_places
 from wan_tui.core.runtime.queue_store import QueueStore, kept_queue
 from wan_tui.core.runtime.rebuilding import Rebuilder, new_deployment
 from wan_tui.core.runtime.reloading import Changes, changes
@@ -36,6 +36,7 @@ from wan_tui.core.runtime.status import deployment_status
 from wan_tui.core.runtime.supervision import Step, decide
 from wan_tui.core.runtime.timeline import Timeline, record_memory
 from wan_tui.core.runtime.validator import validate
+from wan_tui.core.runtime.videos import batch_problem
 from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.request import normalise
 from wan_tui.core.words import (
@@ -255,7 +256,9 @@ class Manager:
         normalised, notices = normalise(request, deployment.model, self._settings.limits)
         if not any(one.state is LoadState.LOADED or not cannot_run(one) for one in group):
             self._refuse_what_cannot_run(deployment)
-        await asyncio.to_thread(check_place, request.output, self._settings.paths.outputs, self.queue.jobs)
+        if problem := batch_problem(deployment, normalised):
+            raise UsageError(problem)
+        await asyncio.to_thread(check_places, request, self._settings.paths.outputs, self.queue.jobs)
         job = self.queue.submit(dataclasses.replace(normalised, deployment=deployment.queue), notices)
         self.queue.update(job.id, estimate=self._estimator.estimate(deployment, normalised))
         self._balancer.balance(deployment.queue)

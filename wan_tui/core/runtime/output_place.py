@@ -1,15 +1,18 @@
-"""Whether a video can be written where a request says, before anything is computed for it."""
+"""Whether the videos of a request can be written where it says, before anything is computed for them."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from wan_tui.core.errors import UsageError, WanTuiError
+from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.runtime.outputs import names_of
 from wan_tui.core.runtime.state import Job
 from wan_tui.core.validation.request import check_output
 
 
-def check_place(output: str | None, folder: Path, jobs: Iterable[Job]) -> None:
-    """``output`` None is a file in ``folder``; no two of ``jobs`` write the same. Raises WanTuiError."""
+def check_places(request: GenerationRequest, folder: Path, jobs: Iterable[Job]) -> None:
+    """Without a name they are files in ``folder``; no two of ``jobs`` write the same. Raises WanTuiError."""
+    output = request.output
     if output is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -17,10 +20,15 @@ def check_place(output: str | None, folder: Path, jobs: Iterable[Job]) -> None:
             raise WanTuiError(f"output directory {folder} cannot be made: {error.strerror}") from None
         check_output(folder / "clip.mp4.new")
         return
-    path = Path(output)
-    if not path.is_absolute():
+    if not Path(output).is_absolute():
         raise UsageError(f"output {output}: must be an absolute path")
-    taken = next((job for job in jobs if not job.state.ended and job.request.output == output), None)
-    if taken is not None:
-        raise UsageError(f"output {output}: job {taken.id} will write it; choose another name")
-    check_output(path)
+    taken = {
+        name: job.id
+        for job in jobs
+        if not job.state.ended and job.request.output is not None
+        for name in names_of(Path(job.request.output), job.request.videos)
+    }
+    for name in names_of(Path(output), request.videos):
+        if name in taken:
+            raise UsageError(f"output {name}: job {taken[name]} will write it; choose another name")
+        check_output(name)

@@ -30,7 +30,9 @@ class Sidecar:
     """The content of ``NAME.json`` beside ``NAME.mp4``.
 
     ``stages`` are observed and stand beside ``estimate``; a prompt that was still encoded from before takes no time
-    (``prompt_reused``). ``frames_sha256`` is of the decoded frames before they became H.264: RGB, 8 bit, row by row.
+    (``prompt_reused``), and ``compile_seconds`` of torch.compile are beside them. Of a request for several videos
+    ``video`` is which one (from 1) and ``seed`` its own. ``frames_sha256`` is of the decoded frames before they became
+    H.264: RGB, 8 bit, row by row.
     """
 
     job: str
@@ -44,10 +46,19 @@ class Sidecar:
     prompt_reused: bool
     fps: int
     frames_sha256: str
+    video: int = 1
+    compile_seconds: float = 0.0
     format: Literal[1] = 1
 
     def to_json(self) -> bytes:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def names_of(first: Path, videos: int) -> tuple[Path, ...]:
+    """Names of the videos of one request: ``clip.mp4``, or of several ``clip-1.mp4``, ``clip-2.mp4`` and so on."""
+    if videos == 1:
+        return (first,)
+    return tuple(first.with_name(f"{first.stem}-{number}{first.suffix}") for number in range(1, videos + 1))
 
 
 def sidecar_of(video: Path) -> Path:
@@ -121,6 +132,7 @@ class Recorded:
     request: GenerationRequest
     model: str
     frames_sha256: str
+    video: int = 1
     format: Literal[1] = 1
 
 

@@ -61,12 +61,14 @@ class Load:
 class Generate:
     """Run a normalised request; the MP4 is written to ``output``, its sidecar beside it, and neither must exist yet.
 
-    ``numbered``: the name may get a number when it is taken, and folders are made. ``estimate`` is for the sidecar.
+    ``more_outputs`` are for the second video and those after it. ``numbered``: the names may get a number when they
+    are taken, and folders are made. ``estimate`` is for the sidecar.
     """
 
     job: str
     request: GenerationRequest
     output: str
+    more_outputs: tuple[str, ...] = ()
     numbered: bool = False
     estimate: TimeEstimate | None = None
     type: Literal["generate"] = "generate"
@@ -173,9 +175,11 @@ class PhasePeak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFinished:
-    """The clip is at ``output``: whole, closed and under its final name.
+    """The clip is at ``output``: whole, closed and under its final name; of several the others at ``more_outputs``.
 
-    ``prompt_reused``: the prompt was still encoded from before. ``peaks`` are those of a GPU, exact.
+    ``prompt_reused``: the prompt was still encoded from before. ``peaks`` are those of a GPU, exact. torch.compile took
+    ``compile_seconds``, which ``seconds`` has and ``stages`` leave out. In ``measuring`` phases MagCache measured the
+    model and skipped nothing: the next runs will.
     """
 
     job: str
@@ -185,6 +189,9 @@ class JobFinished:
     video_seconds: float
     prompt_reused: bool = False
     peaks: tuple[PhasePeak, ...] = ()
+    more_outputs: tuple[str, ...] = ()
+    compile_seconds: float = 0.0
+    measuring: tuple[Phase, ...] = ()
     type: Literal["finished"] = "finished"
 
 

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wan_tui.core.config.template import render
+from wan_tui.core.config.template import names_index, render
 from wan_tui.core.runtime import protocol
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.jobs import JobQueue
+from wan_tui.core.runtime.outputs import names_of
 from wan_tui.core.runtime.state import Job
 from wan_tui.core.words import JobState, LoadState
 
@@ -50,14 +51,21 @@ class Runner:
         deployment.tallies.queue_seconds.observe(now - job.submitted_at)
         estimate = self._estimator.estimate(deployment, job.request) or job.estimate
         end = now + estimate.total_seconds.expected if estimate else None
-        target = job.request.output or str(self._outputs / self._name(deployment, job))
+        outputs = self._names(deployment, job)
         job = self._queue.update(
-            job.id, state=JobState.RUNNING, started_at=now, estimate=estimate, estimated_end_at=end, target=target
+            job.id,
+            state=JobState.RUNNING,
+            started_at=now,
+            estimate=estimate,
+            estimated_end_at=end,
+            target=outputs[0],
+            more_targets=outputs[1:],
         )
         command = protocol.Generate(
             job=job.id,
             request=job.request,
-            output=target,
+            output=outputs[0],
+            more_outputs=outputs[1:],
             numbered=job.request.output is None,
             estimate=estimate,
         )
@@ -81,17 +89,25 @@ class Runner:
         """Whether this very run of the job still goes on."""
         return deployment.running_job == started.id and self._queue.get(started.id).started_at == started.started_at
 
-    def _name(self, deployment: Deployment, job: Job) -> str:
+    def _names(self, deployment: Deployment, job: Job) -> tuple[str, ...]:
+        videos = job.request.videos
+        if job.request.output is None and videos > 1 and names_index(self._template):
+            return tuple(str(self._outputs / self._name(deployment, job, index)) for index in range(1, videos + 1))
+        first = Path(job.request.output or self._outputs / self._name(deployment, job, 1))
+        return tuple(str(place) for place in names_of(first, videos))
+
+    def _name(self, deployment: Deployment, job: Job, index: int) -> str:
         request, submitted = job.request, time.localtime(job.submitted_at)
         values: dict[str, str | int] = {
             "job": int(job.id),
             "deployment": request.deployment,
             "model": deployment.model.id,
-            "seed": request.seed,
+            "seed": request.seed + index - 1,
             "date": time.strftime("%Y%m%d", submitted),
             "time": time.strftime("%H%M%S", submitted),
             "width": request.width,
             "height": request.height,
             "frames": request.frames,
+            "index": index,
         }
         return render(self._template, values)

@@ -38,8 +38,9 @@ class Job:
     ``observed_seconds`` and ``stages`` leave out loading and waiting, so they compare with ``estimate``.
     ``retried`` counts failures after which it was queued again, ``interruptions`` engines that ended under it;
     ``begun`` says that it ran before it was queued again, for whatever reason. ``target`` is where its last run was to
-    put the video, which may have got a number behind its name; ``output`` is where a finished one is. ``replica`` is
-    which replica of its deployment runs it, or will as far as can be predicted; None where there is only one.
+    put the video, which may have got a number behind its name; ``output`` is where a finished one is. Of several videos
+    the others are at ``more_targets`` and ``more_outputs``. ``replica`` is which replica of its deployment runs it, or
+    will as far as can be predicted; None where there is only one.
     """
 
     id: str
@@ -65,6 +66,8 @@ class Job:
     begun: bool = False
     target: str | None = None
     replica: str | None = None
+    more_targets: tuple[str, ...] = ()
+    more_outputs: tuple[str, ...] = ()
 
     @property
     def turn(self) -> tuple[bool, int]:

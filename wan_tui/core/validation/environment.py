@@ -10,12 +10,13 @@ from packaging.version import InvalidVersion, Version
 from wan_tui.core.catalog import Model
 from wan_tui.core.hardware.samples import DriverStatus, HostSample
 from wan_tui.core.planning.plan import Compatibility
-from wan_tui.core.planning.planner import CHOOSABLE
+from wan_tui.core.planning.planner import Abilities
 from wan_tui.core.units import format_bytes
 from wan_tui.core.validation.findings import Finding
 from wan_tui.core.validation.judgement import Judgement
+from wan_tui.core.validation.options import COMPILER, KERNELS, QUANTIZERS, abilities, toolchain
 from wan_tui.core.validation.rulebook import finding
-from wan_tui.core.words import Quantization, Verdict
+from wan_tui.core.words import Verdict
 
 DISTRIBUTION = "wan-tui"
 Libraries = Callable[[], Mapping[str, str]]
@@ -42,17 +43,20 @@ def required_libraries() -> dict[str, Requirement]:
 def installed_libraries() -> dict[str, str]:
     """Versions of the installed libraries that matter to workers, CUDA's runtime among them."""
     runtimes = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu13")
-    names = (*required_libraries(), *sorted(set(QUANTIZERS.values())), *runtimes)
+    kernels = [name for name, _ in KERNELS.values()]
+    names = (*required_libraries(), *sorted(set(QUANTIZERS.values())), *kernels, COMPILER, *runtimes)
     return {name: version for name in names if (version := _version(name)) is not None}
 
 
-# Libraries that make and run a quantization; what is not named needs none.
-QUANTIZERS = {Quantization.INT8: "torchao", Quantization.INT4: "torchao", Quantization.NF4: "bitsandbytes"}
+def host_abilities(libraries: Mapping[str, str]) -> Abilities:
+    """What this host can run, by what is installed on it."""
+    gpus = builds_for_gpus(libraries)
+    return abilities(libraries, toolchain(for_gpus=gpus), for_gpus=gpus)
 
 
-def runnable_quantizations(libraries: Mapping[str, str]) -> frozenset[Quantization]:
-    """What the planner may choose on this host: without the libraries for it no plan could be loaded."""
-    return frozenset(kind for kind in CHOOSABLE if kind not in QUANTIZERS or QUANTIZERS[kind] in libraries)
+def builds_for_gpus(libraries: Mapping[str, str]) -> bool:
+    """Whether torch would compile for GPUs here."""
+    return torch_cuda(libraries) not in (None, "cpu")
 
 
 def _version(name: str) -> str | None:

@@ -17,8 +17,10 @@ from wan_tui.core.planning.assess import assess
 from wan_tui.core.planning.plan import Compatibility
 from wan_tui.core.validation.configuration import judge_configuration
 from wan_tui.core.validation.deployment import judge_deployment
-from wan_tui.core.validation.environment import installed_libraries, judge_host, judge_room, runnable_quantizations
+from wan_tui.core.validation.environment import host_abilities, installed_libraries, judge_host, judge_room
 from wan_tui.core.validation.judgement import Judgement, not_judged
+from wan_tui.core.validation.lora_file import lora_parameters
+from wan_tui.core.validation.options import judge_options, toolchain
 from wan_tui.core.validation.recognise import guess_model
 from wan_tui.core.validation.report import Kind, Report, Subject
 from wan_tui.core.validation.rulebook.rules import Group
@@ -161,13 +163,17 @@ class _Inspection:
             host,
             limits=self._settings.limits,
             profiles=self._settings.known_profiles,
-            quantizations=runnable_quantizations(installed_libraries()),
+            abilities=host_abilities(installed_libraries()),
             fixed=files_quantization(settings.files),
+            lora_parameters=lora_parameters(settings.loras),
         )
+        plan, profile = found.plan, self._settings.known_profiles[settings.profile]
+        tools = toolchain(for_gpus=plan is None or plan.device != "cpu")
+        options = judge_options(where, settings, profile, plan, installed_libraries(), tools)
         wanted = settings.wanted_loaded or where.startswith("model")
         return found, judge_deployment(where, model, found, folder, wanted_loaded=wanted) + judge_room(
             where, model, found, has_weights=folder is not None or model.weights == "pocket", host=host
-        )
+        ) + options
 
 
 def _model_called(name: str) -> Model | None:

@@ -18,6 +18,7 @@ MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 MAX_PRIORITY = 100
 MAX_RETRIES = 10
+MAX_VIDEOS = 16
 
 
 def normalise(
@@ -57,8 +58,11 @@ def _findings(request: GenerationRequest, model: Model, limits: LimitSettings) -
         yield broken("WAN201", f"{name} {getattr(request, name)}: must be at least 1")
     if not too_small:
         yield from _shape(request, model, limits)
-    if not 0 <= request.seed <= MAX_SEED:
-        yield broken("WAN207", f"seed {request.seed}: must be between 0 and {MAX_SEED}")
+    if not 1 <= request.videos <= MAX_VIDEOS:
+        yield broken("WAN215", f"videos {request.videos}: must be between 1 and {MAX_VIDEOS}")
+    last_seed = MAX_SEED - max(request.videos - 1, 0)
+    if not 0 <= request.seed <= last_seed:
+        yield broken("WAN207", f"seed {request.seed}: must be between 0 and {last_seed}")
     if not 0 <= request.guidance <= MAX_GUIDANCE:  # also refuses nan
         yield broken("WAN208", f"guidance {request.guidance}: must be between 0 and {MAX_GUIDANCE:g}")
     if not request.prompt.strip():
