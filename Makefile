@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-all selftest lint format dashboards rules metrics keys install system-packages clean
+.PHONY: run test test-all gpu-check selftest lint format dashboards rules metrics keys install system-packages clean
 
 run: .venv/.run
 	@exec $(BIN)/wan-tui
@@ -17,6 +17,11 @@ test: .venv/.test system-packages
 
 test-all: .venv/.test system-packages
 	$(BIN)/pytest -n auto --dist loadfile -m "not gpu"
+
+# What a real GPU does, into a report that the next run goes on from; without one everything is skipped.
+gpu-check: .venv/.test
+	$(BIN)/pytest -m gpu tests/worker/test_cuda_options.py
+	$(BIN)/python -m tests.gpu.check --report tests/gpu/report.jsonl --page tests/gpu/REPORT.md
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -49,7 +49,7 @@ from wan_tui.worker.channel import Channel
 from wan_tui.worker.failures import is_out_of_memory
 from wan_tui.worker.generate import Generator
 from wan_tui.worker.load import LoadedModel, LoadError, load_pipeline
-from wan_tui.worker.measure import measure_rate
+from wan_tui.worker.measure import compile_pipeline, measure_rate
 from wan_tui.worker.peaks import PeakMeter
 from wan_tui.worker.synthetic import build_synthetic
 
@@ -174,6 +174,8 @@ def _run(job: BenchJob, results: Results) -> int:
             # What making the weights needed for a moment is no part of what running them reserves.
             torch.cuda.empty_cache()
         seconds, peak = time.perf_counter() - began, meter.peak()
+        if loaded.plan.compile:
+            compile_pipeline(loaded)
         ready = Ready(seconds=seconds, peak=peak, rate=measure_rate(loaded))
         recorder = Recorder(results, meter)
         generator = Generator(loaded, recorder)

@@ -21,6 +21,7 @@ from wan_tui.core.words import LoadFailureReason, OffloadMode, Quantization
 from wan_tui.worker.failures import is_out_of_memory
 from wan_tui.worker.load import LoadedModel, LoadError, Report, _device, place
 from wan_tui.worker.profile import DTYPES, build
+from wan_tui.worker.step_caches import StepCaches
 
 # Normal values are drawn once and copied from: drawing 14 billion on a processor takes minutes. A prime, so that no row
 # of a weight repeats another.
@@ -72,7 +73,7 @@ def build_synthetic(model: Model, plan: ExecutionPlan, report: Report, *, seed: 
         place(pipeline, plan, device)
     except Exception as error:
         raise _load_error(error, model) from error
-    return LoadedModel(model=model, plan=plan, device=device, pipeline=pipeline)
+    return LoadedModel(model=model, plan=plan, device=device, pipeline=pipeline, caches=StepCaches(plan.cache))
 
 
 def make_component(component: Component, plan: ExecutionPlan, device: torch.device, *, seed: int = 0) -> Any:

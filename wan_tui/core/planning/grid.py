@@ -67,6 +67,7 @@ class PlanOptions(BaseModel):
     slicing: bool = False
     attention: AttentionBackend = AttentionBackend.SDPA
     cache: StepCache = StepCache.NONE
+    compile: bool = False
 
     def plan(self, device: str, gpu_uuid: str | None, precision: Precision) -> ExecutionPlan:
         """The plan on ``device``; ``precision`` where the options leave it open. Without tiling where that is open."""
@@ -84,6 +85,7 @@ class PlanOptions(BaseModel):
             vae_slicing=self.slicing,
             attention=self.attention,
             cache=self.cache,
+            compile=self.compile,
         )
 
 
