@@ -80,6 +80,7 @@ def troubled(at: float) -> Snapshot:
     return replace(
         snapshot,
         driver=replace(snapshot.driver, stuck_calls=2),
+        gpus_expected=9,
         gpus=tuple(gpus),
         deployments=(stalled, loading, unknown, *others),
         pollers=(replace(poller("nvml", at), last_success_at=at - 300), *snapshot.pollers[1:]),

@@ -31,6 +31,7 @@ ALERTS = {
     ("WanTuiConfigReloadFailed", "warning", "10m"),
     ("WanTuiStorageLow", "warning", "15m"),
     ("WanTuiGpuLost", "critical", "2m"),
+    ("WanTuiGpuMissing", "warning", "10m"),
     ("WanTuiGpuXidCritical", "critical", None),
     ("WanTuiGpuRecoveryActionNeeded", "critical", None),
     ("WanTuiGpuUncorrectableEcc", "critical", None),

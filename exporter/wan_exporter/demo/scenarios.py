@@ -14,6 +14,7 @@ CONFIGURATION = """\
 # The host of wan-exporter --demo. It may be edited: SIGHUP has it read again.
 [polling]
 interval_seconds = {interval:g}
+expected_gpus = 4
 
 [paths]
 cache = "{folder}/cache"
@@ -161,7 +162,8 @@ async def _neglected(stage: Stage) -> None:
     stage.card(1).remap_failure = True
     stage.card(2).leaks = True
     stage.world.outputs_free_bytes = 11 * GIB
-    stage.world.expected = len(stage.world.cards) + 1
+    text = stage.config.read_text(encoding="utf-8")
+    await stage.configure(text.replace("expected_gpus = 4", "expected_gpus = 5"))
     await asyncio.sleep(120)
     await stage.engine.unload("draft")
     await asyncio.sleep(120)
@@ -175,6 +177,7 @@ async def _neglected(stage: Stage) -> None:
     stage.card(1).foreign_bytes = 0
     stage.card(2).leaks = False
     stage.card(2).workers.clear()
+    await stage.configure(text)
     stage.world.outputs_free_bytes = 1_400 * GIB
     stage.world.disk_slowness = 1.0
     await stage.load("draft")
@@ -233,7 +236,7 @@ _ALL = (
         "neglected",
         "heat, a full disk, a stranger on a GPU, leaked memory, no answer",
         _neglected,
-        "Down StorageLow GpuRowRemapFailure GpuThrottled GpuForeignMemory DeploymentNotLoaded "
+        "Down StorageLow GpuMissing GpuRowRemapFailure GpuThrottled GpuForeignMemory DeploymentNotLoaded "
         "DeploymentTransitionStuck VramNotReleased QueueDelayed",
     ),
 )

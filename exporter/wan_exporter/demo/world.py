@@ -145,7 +145,6 @@ class World:
         self.cards = tuple(Card(index=index) for index in range(cards))
         self.answers = asyncio.Event()
         self.answers.set()
-        self.expected = cards
         self.disk_slowness = 1.0
         self.outputs_free_bytes = 1_400 * GIB
         self.host_used_bytes = 61 * GIB

@@ -115,6 +115,11 @@ def _gpu_lost(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
     return (Found(_gpu(gpu), 0) for gpu in snapshot.gpus if not gpu.up)
 
 
+def _gpu_missing(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
+    if snapshot.gpus_expected is not None and len(snapshot.gpus) < snapshot.gpus_expected:
+        yield Found("", len(snapshot.gpus))
+
+
 def _xid_critical(snapshot: Snapshot, increase: Increase) -> Iterable[Found]:
     for gpu in snapshot.gpus:
         if gpu.xid_errors is not None and (grown := increase("xid_critical", _gpu(gpu), 10 * MINUTE)) > 0:
@@ -263,6 +268,7 @@ RULES = (
          "A changed configuration was refused; the one before still applies.", _reload_failed),
     Rule("WanTuiStorageLow", "warning", 15 * MINUTE, "A volume is nearly full.", _storage_low),
     Rule("WanTuiGpuLost", "critical", 2 * MINUTE, "A GPU is lost or does not answer.", _gpu_lost),
+    Rule("WanTuiGpuMissing", "warning", 10 * MINUTE, "A host has fewer GPUs than declared.", _gpu_missing),
     Rule("WanTuiGpuXidCritical", "critical", 0, "The driver reported a hardware fault of a GPU.", _xid_critical),
     Rule("WanTuiGpuRecoveryActionNeeded", "critical", 0,
          "The driver asks for a reset of a GPU or a reboot.", _recovery_action),
