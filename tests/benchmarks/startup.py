@@ -51,7 +51,7 @@ def compare(runs: int) -> tuple[float, float, float]:
     """Medians of wan-tui and of the bare app in seconds, and the median of the ratios of neighbouring runs."""
     ours, bare = [], []
     for _ in range(runs + 1):
-        ours.append(first_frame_seconds(["-m", "wan_tui"], b"wan-tui"))
+        ours.append(first_frame_seconds(["-m", "wan_tui"], b"Overview"))
         bare.append(first_frame_seconds(["-c", BARE_APP], b"bare-first-frame"))
     ours, bare = ours[1:], bare[1:]  # the first pair fills the file cache
     ratios = [a / b for a, b in zip(ours, bare, strict=True)]

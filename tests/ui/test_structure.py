@@ -25,6 +25,13 @@ def test_importing_the_ui_is_light_and_brings_no_engine() -> None:
     assert not [name for name in modules if name.startswith(engine)]
 
 
+def test_the_first_frame_waits_for_no_types_of_the_engine() -> None:
+    code = "import sys, wan_tui.ui.launch, wan_tui.ui.screens.overview; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    slow = ("wan_tui.core.runtime.state", "wan_tui.core.planning.plan", "wan_tui.core.hardware.samples")
+    assert not [name for name in modules if name in slow], "a tenth of a second of dataclasses, before anything is seen"
+
+
 def test_the_ui_has_nothing_that_moves_by_itself() -> None:
     for path in FOLDER.rglob("*.py"):
         source = path.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from wan_tui.core.runtime.state import by_turn
 from wan_tui.core.units import MISSING, format_basis, format_change, format_ratio, format_seconds
 from wan_tui.core.words import STAGES, JobState, LoadState
 from wan_tui.ui import glyphs
@@ -69,6 +68,8 @@ def job_name(job_id: str) -> str:
 
 def in_order(snapshot: Snapshot) -> list[Job]:
     """The running jobs, then the queue as it will run, then what ended, newest first."""
+    from wan_tui.core.runtime.state import by_turn  # with all its types: not before the first frame
+
     return by_turn(snapshot.jobs)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from wan_tui.core.hardware.samples import GpuSample
+if TYPE_CHECKING:
+    from wan_tui.core.hardware.samples import GpuSample
 
 BUCKET_SECONDS = 5.0
 KEEP_SECONDS = 3600.0
