@@ -58,6 +58,26 @@ async def test_the_header_keeps_every_key_down_to_sixty_columns(drive: Drive) ->
             assert all(tab.key in shown for tab in TABS), shown
 
 
+# -- the mouse
+
+
+async def test_a_click_opens_a_tab_selects_a_row_and_twice_opens_it(drive: Drive) -> None:
+    async with drive(snapshots.eight_gpus_one_lost(), size=(120, 40)) as it:
+        at = it.text("#header").index("8 Logs") + 2
+        await it.pilot.click("#header", offset=(at, 0))
+        await it.settle()
+        assert isinstance(it.app.screen, LogScreen)
+        await it.press("7")
+        await it.pilot.click("#gpus", offset=(10, 4))
+        assert (
+            it.app.screen.query_one("#gpus", SelectableRows).cursor
+            == it.app.screen.query_one("#gpus", SelectableRows).keys[2]
+        )
+        await it.pilot.click("#gpus", offset=(10, 4), times=2)
+        await it.settle()
+        assert "GPUs › GPU 2" in it.text("#header")
+
+
 # -- the command line
 
 

@@ -188,6 +188,11 @@ class WanTuiApp(App[None]):
         else:
             self.switch_mode(mode)
 
+    def action_key_of_tab(self, key: str) -> None:
+        for tab in TABS:
+            if tab.key == key:
+                self.action_show(tab.mode)
+
     async def action_generate(self) -> None:
         if not self.screen.is_modal:
             await self.generate_with(self.base_screen.selected_deployment())

@@ -24,6 +24,7 @@ from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS, tab_of
 from wan_tui.ui.text import Frame, Line, Role, Span, View, join, join_fitting, pad, spread, text, wrap
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
+from wan_tui.ui.widgets.tab_line import TabLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,7 +83,7 @@ class BaseScreen(Screen[None], inherit_bindings=True):
         self.session = session
         self.body = Container(id="body")
         self._composed = False
-        self._header = self.rows("header")
+        self._header = TabLine(id="header", ascii_only=session.ascii_only)
         self._banner = self.rows("banner")
         self._status = self.rows("status")
         self._keys = self.rows("keys")
