@@ -49,6 +49,7 @@ def test_the_request_has_exactly_the_typed_values() -> None:
         ("prompt", " \n ", "prompt: say what to generate"),
         ("image", "fox.png", "image: fox.png: write the whole path, beginning with /"),
         ("output", "~/fox.mp4", "output: ~/fox.mp4: write the whole path, beginning with /"),
+        ("videos", "0", "videos: 0 is not between 1 and 1000000"),
         ("priority", "high", "priority: 'high' is not a whole number such as 5 or -5"),
         ("retries", "-1", "retries: '-1' is not a whole number"),
         ("timeout", "soon", "timeout: 'soon' is not a number of seconds; leave it empty for none"),
@@ -60,10 +61,10 @@ def test_the_first_wrong_field_is_named_with_its_value(field: str, value: str, s
 
 
 def test_a_request_comes_back_as_it_was_typed() -> None:
-    more = {"image": "/a b.png", "priority": "-5", "retries": "2", "timeout": "90.5", "requeue": "no"}
+    more = {"image": "/a b.png", "videos": "3", "priority": "-5", "retries": "2", "timeout": "90.5", "requeue": "no"}
     request = parse("pocket", GOOD | more)
     assert isinstance(request, GenerationRequest)
-    assert (request.image, request.priority, request.retries) == ("/a b.png", -5, 2)
+    assert (request.image, request.priority, request.retries, request.videos) == ("/a b.png", -5, 2, 3)
     assert (request.timeout_seconds, request.requeue, request.output) == (90.5, False, None)
     assert parse("pocket", GOOD | values(request)) == request
     written = parse("pocket", GOOD | more | {"output": "/tmp/once.mp4"})
@@ -75,6 +76,9 @@ def test_a_question_is_about_the_shape_alone() -> None:
     assert question("pocket", GOOD | {"prompt": "", "seed": "x"}) == Question(
         deployment="pocket", width=64, height=48, frames=9, steps=4, guidance=4.5
     )
+    several = question("pocket", GOOD | {"videos": "3"})
+    assert several is not None
+    assert several.batch == 3
     assert question("pocket", GOOD | {"steps": "many"}) is None
     assert question("pocket", GOOD | {"guidance": ""}) is None
     assert question(None, GOOD) is None

@@ -109,6 +109,25 @@ async def test_an_ended_job_is_made_again_under_a_new_name(drive: Drive) -> None
         assert "accepted as job-101" in it.text("#status")
 
 
+async def test_several_videos_of_a_job_are_named_and_played(drive: Drive) -> None:
+    before = snapshots.pocket_running()
+    several = replace(
+        before.jobs[0],
+        request=replace(before.jobs[0].request, videos=2),
+        output="/out/fox-1.mp4",
+        more_outputs=("/out/fox-2.mp4",),
+    )
+    async with drive(replace(before, jobs=(several, *before.jobs[1:])), size=(100, 34)) as it:
+        await opened(it)
+        await it.press("j", "j", "enter")
+        shown = it.text("#job-text")
+        assert "2 videos" in shown
+        assert "/out/fox-1.mp4" in shown
+        assert "/out/fox-2.mp4" in shown
+        await it.press("v")
+        assert "video 1 of 2" in it.text("#player-head")
+
+
 async def test_the_path_of_a_video_is_copied(drive: Drive) -> None:
     async with drive(snapshots.pocket_running()) as it:
         await opened(it)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from wan_tui.core.planning.plan import Clip
 
 FIELDS = ("width", "height", "frames", "steps", "guidance", "seed")
-MORE_FIELDS = ("output", "priority", "retries", "timeout")
+MORE_FIELDS = ("output", "videos", "priority", "retries", "timeout")
 MAX_WHOLE = 1_000_000
 YES, NO = "yes", "no"
 # What a request has when nothing else is typed.
-PLAIN = {"priority": "0", "retries": "0", "timeout": "", "output": "", "image": "", "requeue": YES}
+PLAIN = {"videos": "1", "priority": "0", "retries": "0", "timeout": "", "output": "", "image": "", "requeue": YES}
 _SHAPE = ("width", "height", "frames", "steps")
 
 
@@ -63,6 +63,7 @@ def values(request: GenerationRequest) -> dict[str, str]:
         "seed": str(request.seed),
         "image": request.image or "",
         "output": "",
+        "videos": str(request.videos),
         "priority": str(request.priority),
         "retries": str(request.retries),
         "timeout": "" if request.timeout_seconds is None else f"{request.timeout_seconds:g}",
@@ -94,6 +95,7 @@ def parse(deployment: str | None, typed: Mapping[str, str]) -> GenerationRequest
             retries=_whole(given, "retries", 0, MAX_WHOLE),
             timeout_seconds=_timeout(given),
             requeue=given["requeue"] != NO,
+            videos=_whole(given, "videos", 1, MAX_WHOLE),
         )
     except _Wrong as wrong:
         return wrong.error
@@ -105,7 +107,7 @@ def question(deployment: str | None, typed: Mapping[str, str]) -> Question | Non
         return None
     try:
         width, height, frames, steps = (_whole(typed, name, 1, MAX_WHOLE) for name in _SHAPE)
-        guidance = _guidance(typed)
+        guidance, videos = _guidance(typed), _whole({**PLAIN, **typed}, "videos", 1, MAX_WHOLE)
     except _Wrong:
         return None
     return Question(
@@ -116,6 +118,7 @@ def question(deployment: str | None, typed: Mapping[str, str]) -> Question | Non
         steps=steps,
         guidance=guidance,
         image=bool(typed.get("image", "").strip()),
+        batch=videos,
     )
 
 

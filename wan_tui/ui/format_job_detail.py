@@ -59,8 +59,8 @@ def job_detail(snapshot: Snapshot, job: Job, view: View) -> Frame:
     if job.failure is not None:
         reason = f"{glyphs.CROSS} {words(job.failure.reason)}: {job.failure.message}"
         add("failure", [text(part, Role.ERROR) for part in wrap(reason, inner, most=6)])
-    if job.output:
-        add("output", [text(part) for part in wrap(job.output, inner, most=2)])
+    for number, path in enumerate((job.output, *job.more_outputs) if job.output else ()):
+        add("output" if number == 0 else "", [text(part) for part in wrap(path, inner, most=2)])
     for notice in job.notices:
         add("note", [text(part, Role.WARN) for part in wrap(notice, inner, most=2)])
     lines += [(), *stages(job, width)]
@@ -76,6 +76,7 @@ def _asked(job: Job) -> Line:
         f"{request.steps} steps",
         f"guidance {request.guidance:g}",
         f"seed {request.seed}",
+        f"{request.videos} videos" if request.videos > 1 else "",
     )
 
 

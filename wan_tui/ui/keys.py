@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 def all_screens() -> list[type[BaseScreen]]:
     """Every tab, and every page that Enter opens; imports them all."""
     import importlib
+    import pkgutil
 
+    from wan_tui.ui import screens
+
+    for one in pkgutil.iter_modules(screens.__path__):  # pages too, which their tabs import when one is opened
+        importlib.import_module(f"{screens.__name__}.{one.name}")
     found: list[type[BaseScreen]] = []
     for tab in TABS:
         module = importlib.import_module(f"wan_tui.ui.screens.{tab.module}")

@@ -75,6 +75,7 @@ class JobForm(Vertical):
         yield _line(_label("steps"), inputs["steps"], _label("guidance", "far"), inputs["guidance"])
         yield _line(_label("seed"), inputs["seed"], Button("Generate", id="submit", compact=True))
         yield _line(_label("output"), inputs["output"], classes="line more")
+        yield _line(_label("videos"), inputs["videos"], classes="line more")
         numbers = (inputs["priority"], _label("retries", "far"), inputs["retries"])
         yield _line(_label("priority"), *numbers, classes="line more")
         again = (inputs["timeout"], _label("restart", "far"), self.requeue)
