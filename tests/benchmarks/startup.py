@@ -31,6 +31,8 @@ def first_frame_seconds(arguments: Sequence[str], marker: bytes) -> float:
         pid, terminal = pty.fork()
         if pid == 0:
             kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+            # What starts after the first frame is no part of this, and an agent would outlive it: here none can listen.
+            kept |= {"WANTUI_AGENT_SOCKET": "/proc/nowhere/agent.sock", "XDG_STATE_HOME": home}
             kept |= {"HOME": home, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "LC_ALL": "C.UTF-8"}
             os.execve(sys.executable, [sys.executable, *arguments], kept)
         try:
