@@ -34,8 +34,8 @@ def gpu_plan() -> ExecutionPlan:
     return dataclasses.replace(cpu_plan(), device="gpu:0", gpu_uuid="GPU-0", **BF16)
 
 
-def on_gpu(cache: Path, **changes: Any) -> LoadedModel:
-    return load(cache, base=gpu_plan(), **changes)
+def on_gpu(folder: Path, **changes: Any) -> LoadedModel:
+    return load(folder, base=gpu_plan(), **changes)
 
 
 def needs(module: str) -> Any:

@@ -47,7 +47,7 @@ TABLE: list[tuple[str, dict[str, Any], float]] = [
         45,
     ),
     ("int8", {**BF16, "quantization": Quantization.INT8}, 47),
-    ("int4", {**BF16, "quantization": Quantization.INT4}, 30),
+    ("int4", {**BF16, "quantization": Quantization.INT4}, 33),
     ("VAE in bf16", {"vae_precision": Precision.BF16}, 41),
     ("block offload", {"offload": OffloadMode.GROUP_BLOCK}, EXACT),
     ("leaf offload", {"offload": OffloadMode.GROUP_LEAF}, EXACT),
