@@ -83,6 +83,7 @@ class Engine:
         self._libraries = libraries
         self._host_probe = _host_probe(settings)
         self._polling = asyncio.Lock()
+        self._judging = asyncio.Lock()
         self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
         self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self._host: HostSample | None = None
@@ -238,7 +239,7 @@ class Engine:
     async def reload(self, settings: Settings) -> None:
         """Take up another configuration; what it does not change goes on untouched."""
         await self._first_poll()
-        async with self._polling:
+        async with self._polling, self._judging:
             self._settings = settings
             self._profiles = _profiles(settings)
             self._host_probe = _host_probe(settings)
@@ -281,17 +282,24 @@ class Engine:
             return
 
     async def _poll(self) -> None:
-        while True:
-            started = time.monotonic()
-            async with self._polling:
-                await asyncio.gather(
-                    self._pollers["nvml"].run(self._poll_gpus), self._pollers["host"].run(self._poll_host)
-                )
-                if self._host is not None:
-                    await self._pollers["manager"].run(self._assess)
-            self._report_problems()
-            interval = self._settings.polling.interval_seconds
-            await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
+        judging: asyncio.Task[None] | None = None
+        try:
+            while True:
+                started, interval = time.monotonic(), self._settings.polling.interval_seconds
+                async with self._polling:
+                    await asyncio.gather(
+                        self._pollers["nvml"].run(self._poll_gpus), self._pollers["host"].run(self._poll_host)
+                    )
+                if self._host is not None and (judging is None or judging.done()):
+                    judging = asyncio.create_task(self._pollers["manager"].run(self._assess))
+                if judging is not None:
+                    # Planning for many cards may take longer than a poll: samples do not wait for it.
+                    await asyncio.wait({judging}, timeout=interval)
+                self._report_problems()
+                await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
+        finally:
+            if judging is not None:
+                judging.cancel()
 
     async def _validate(self) -> None:
         """Every rule for every deployment: at the start, when a checkpoint came or went, and every few minutes."""
@@ -320,7 +328,8 @@ class Engine:
     async def _assess(self) -> bool:
         assert self._host is not None
         first = not self._assessed
-        await self._manager.assess(self._hardware, self._host, self._checkpoints)
+        async with self._judging:
+            await self._manager.assess(self._hardware, self._host, self._checkpoints)
         self._assessed = True
         if first and self._load_wanted:
             self._manager.load_wanted()

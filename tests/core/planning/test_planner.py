@@ -249,9 +249,10 @@ def test_more_work_never_takes_less_time(
     if made.cache is StepCache.NONE or model.experts == 1:
         larger.append(dataclasses.replace(small, steps=small.steps + more))
     for most in (*map(total, larger), total(small, batch=1 + more)):
-        assert most.low >= least.low
-        assert most.expected >= least.expected
-        assert most.high >= least.high
+        for more_of_it, less_of_it in zip(
+            (most.low, most.expected, most.high), (least.low, least.expected, least.high), strict=True
+        ):
+            assert more_of_it >= less_of_it * (1 - 1e-12)  # sums in another order differ in the last digit
 
 
 # -- determinism and effort -------------------------------------------------------------------------------------------

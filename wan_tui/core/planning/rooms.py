@@ -15,6 +15,8 @@ _SLOWDOWN_GRAIN = 4
 
 # Free memory breathes; a verdict is only looked up again when it changed by more than this.
 _GRAIN_BYTES = 64 << 20
+# More programs breathe there than on a card.
+_HOST_GRAIN_BYTES = 256 << 20
 
 
 def room_of(
@@ -78,5 +80,5 @@ def capability_of(text: str | None) -> tuple[int, int]:
 
 def host_room(host: HostSample) -> HostRoom:
     """The host's memory, in grains."""
-    available = host.memory_available_bytes // _GRAIN_BYTES * _GRAIN_BYTES
+    available = host.memory_available_bytes // _HOST_GRAIN_BYTES * _HOST_GRAIN_BYTES
     return HostRoom(host.memory_total_bytes, available, host.matmul_flop_per_second)

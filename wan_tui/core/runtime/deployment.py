@@ -67,7 +67,8 @@ class Deployment:
     ``queue``: the deployment whose jobs it runs, itself unless it is a further replica; ``held_back``: an operator
     unloaded this replica alone, so it takes no job until it is loaded by name. ``peak_bytes``: what ``plan`` is
     estimated to take; ``ended_pid``: a worker that is gone and whose memory the driver may still book. ``left``: pace
-    and time (monotonic) of GPUs, by uuid, that it left because they were slow.
+    and time (monotonic) of GPUs, by uuid, that it left because they were slow. ``judge_again_at``
+    (monotonic): no sooner, however the host changes, so that planning stays a small part of what the engine does.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Deployment:
     memory_cap_bytes: int | None = None
     cap_before_bytes: int | None = None
     judged_cap_bytes: int | None = None
+    judge_again_at: float = 0.0
     replan: bool = False
     stepped_down_for: set[str] = field(default_factory=set)
     unreleased_bytes: int | None = None

@@ -1,8 +1,9 @@
 """What is known about a deployment now: its verdict by the planner, as observed here, and how the rules come out."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from wan_tui.core.catalog.profiles import Profile
 from wan_tui.core.config import DeploymentSettings, Settings
@@ -26,6 +27,21 @@ from wan_tui.core.validation.lora_file import lora_parameters
 from wan_tui.core.validation.options import judge_options, toolchain
 from wan_tui.core.validation.transformer_file import files_quantization
 from wan_tui.core.words import LoadState
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A judgement rests for this many times the processor time that it took, so that planning for many deployments and cards
+# stays a few hundredths of a core; but not longer than a verdict may be old.
+_REST_RATIO, _LONGEST_REST_SECONDS = 50.0, 10.0
+
+
+def timed(judge: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> tuple[T, float]:
+    """What ``judge`` says, and when (monotonic) it is worth asking again."""
+    began = time.thread_time()
+    answer = judge(*arguments, **keywords)
+    rest = min(_REST_RATIO * (time.thread_time() - began), _LONGEST_REST_SECONDS)
+    return answer, time.monotonic() + rest
 
 
 class Judge:

@@ -20,7 +20,7 @@ from wan_tui.core.runtime.deployment import Deployment, Launcher
 from wan_tui.core.runtime.estimates import Estimator
 from wan_tui.core.runtime.events import WorkerEvents
 from wan_tui.core.runtime.jobs import JobQueue
-from wan_tui.core.runtime.judging import Judge
+from wan_tui.core.runtime.judging import Judge, timed
 from wan_tui.core.runtime.ladder import is_planned_anew
 from wan_tui.core.runtime.loading import Loader, Log
 from wan_tui.core.runtime.output_place import check_places
@@ -123,7 +123,8 @@ class Manager:
         self._estimator.look_at(hardware, host)
         self._host = host
         for deployment in list(self._deployments.values()):
-            await self._assess(deployment, host)
+            if time.monotonic() >= deployment.judge_again_at:
+                await self._assess(deployment, host)
             others, policy = list(self._deployments.values()), self._settings.replanning
             await self._replanner.look(deployment, self._judge, hardware, host, others, policy)
         self._supervise()
@@ -132,7 +133,10 @@ class Manager:
 
     async def _assess(self, deployment: Deployment, host: HostSample) -> None:
         others, wanted, cap = list(self._deployments.values()), deployment.settings, deployment.memory_cap_bytes
-        answer = await asyncio.to_thread(self._judge.compatibility, deployment, self._loader.hardware, host, others)
+        judged = await asyncio.to_thread(
+            timed, self._judge.compatibility, deployment, self._loader.hardware, host, others
+        )
+        answer, deployment.judge_again_at = judged
         if deployment.settings is wanted:  # else it was configured anew meanwhile, and is judged again
             deployment.compatibility = found = self._judge.as_observed(deployment, answer)
             if found.memory is not None and found.plan == deployment.plan:
