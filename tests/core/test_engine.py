@@ -2,7 +2,10 @@
 
 import asyncio
 import dataclasses
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,8 @@ from wan_tui.core.config import DeploymentSettings
 from wan_tui.core.engine import Engine
 from wan_tui.core.errors import UsageError, WanTuiError
 from wan_tui.core.hardware.samples import HardwareSample
+from wan_tui.core.planning.plan import Compatibility
+from wan_tui.core.runtime.judging import Judge, timed
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import LoadState, Verdict
 
@@ -62,6 +67,42 @@ async def test_as_many_gpus_are_expected_as_were_counted_first_or_are_declared(h
         polling = plain.polling.model_copy(update={"expected_gpus": 8})
         await engine.reload(plain.model_copy(update={"polling": polling}))
         assert (await until(engine, lambda s: True)).gpus_expected == 8
+
+
+async def test_samples_do_not_wait_for_planning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = ScriptedProbe(hardware(gpu(80)))
+    async with Engine(settings(home), gpu_probe=probe) as engine:
+        await until(engine, lambda s: s.gpus)
+        planning, go_on, plan = threading.Event(), threading.Event(), Judge.compatibility
+
+        def slowly(*arguments: Any, **keywords: Any) -> Compatibility:
+            planning.set()
+            go_on.wait(60)
+            return plan(*arguments, **keywords)
+
+        monkeypatch.setattr(Judge, "compatibility", slowly)
+        try:
+            await asyncio.to_thread(planning.wait, 60)
+            for used in (10, 20, 30):  # and none of them is planned with
+                probe.answer = hardware(gpu(80, used_gib=used))
+                seen = probe.answer.gpus[0].memory_free_bytes
+                await until(engine, lambda s, seen=seen: s.gpus[0].memory_free_bytes == seen)
+        finally:
+            go_on.set()
+
+
+def test_a_judgement_rests_for_as_long_as_it_took_many_times_over() -> None:
+    def burn(seconds: float) -> float:
+        began = time.thread_time()
+        while time.thread_time() < began + seconds:
+            pass
+        return seconds
+
+    for seconds in (0.01, 0.04):
+        answer, again = timed(burn, seconds)
+        assert answer == seconds
+        assert 40 * seconds <= again - time.monotonic() <= 10
+    assert timed(burn, 0.4)[1] - time.monotonic() <= 10
 
 
 async def test_a_lost_gpu_is_logged_and_a_defect_of_the_probe_is_survived(home: Path) -> None:
