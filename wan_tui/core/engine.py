@@ -294,7 +294,9 @@ class Engine:
                     judging = asyncio.create_task(self._pollers["manager"].run(self._assess))
                 if judging is not None:
                     # Planning for many cards may take longer than a poll: samples do not wait for it.
-                    await asyncio.wait({judging}, timeout=interval)
+                    _, planning = await asyncio.wait({judging}, timeout=interval)
+                    if planning:
+                        self._dirty.set()
                 self._report_problems()
                 await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
         finally:
