@@ -53,7 +53,10 @@ def test_without_colour_a_generation_lives_through_every_size_and_is_cancelled(
     window.press("g")
     window.wait_for("NEW JOB")
     window.type("a job of many steps")
-    window.press("Tab", "Tab", "Tab", "Tab", "Tab", "C-a", "C-k")
+    # negative prompt, width, height, frames, steps: so much that it is not done before it is cancelled
+    window.press("Tab", "Tab", "Tab", "Tab", "C-a", "C-k")
+    window.type("81")
+    window.press("Tab", "C-a", "C-k")
     window.type("900")
     window.press("Enter")
     window.wait_for(lambda screen: re.search(r"\d+/900", screen))
