@@ -77,6 +77,7 @@ BROKEN_JSON: list[tuple[Any, str]] = [
     ({"optimization": {"enable_offload": "yes"}}, "WAN123"),
     ({"generation": {"default_steps": -1}}, "WAN123"),
     ({"generation": {"default_resolution": "wide"}}, "WAN123"),
+    ({"system": {"models_directory": "~nobody-here"}}, "WAN123"),
     ({"system": 3}, "WAN123"),
     ({"models": {"t2v_model": 3}}, "WAN123"),
     ({"performance": {"stats_refresh_interval": 0}}, "WAN123"),

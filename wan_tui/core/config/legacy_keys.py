@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 from wan_tui.core.catalog import load_catalogue
 from wan_tui.core.errors import UsageError
@@ -78,7 +79,7 @@ def takes(kind: str, value: object) -> bool:
         case "switch":
             return isinstance(value, bool)
         case "path":
-            return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+            return isinstance(value, str) and bool(value.strip()) and value.isprintable() and _has_a_home(value)
         case "size":
             return isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,4}[xX][1-9][0-9]{0,4}", value) is not None
     return _is_model(value)
@@ -88,6 +89,15 @@ def _number(value: object, low: float, high: float) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return low <= value <= high and math.isfinite(value)
+
+
+def _has_a_home(path: str) -> bool:
+    """``~nobody`` stands for no directory."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _is_range(value: object) -> bool:
