@@ -273,6 +273,8 @@ def incompatible(at: float = AT) -> Snapshot:
         remapped_rows_failure=None,
         recovery_action=None,
         pcie_link_generation=4,
+        nvlink_transmit_bytes=None,
+        nvlink_receive_bytes=None,
     )
     cinema = DeploymentStatus(
         name="cinema",

@@ -109,6 +109,26 @@ COUNTERS = (
         "Memory errors that ECC could not correct since the driver was loaded; results may be wrong.",
         lambda gpu: gpu.ecc_uncorrected_errors,
     ),
+    Reading(
+        "wantui_gpu_pcie_transmit_bytes_total",
+        "Bytes that the GPU sent over PCI Express; absent where the driver has no counter of 64 bits.",
+        lambda gpu: gpu.pcie_transmit_bytes,
+    ),
+    Reading(
+        "wantui_gpu_pcie_receive_bytes_total",
+        "Bytes that the GPU received over PCI Express; absent where the driver has no counter of 64 bits.",
+        lambda gpu: gpu.pcie_receive_bytes,
+    ),
+    Reading(
+        "wantui_gpu_nvlink_transmit_bytes_total",
+        "Data that the GPU sent over all its NVLinks, without protocol; absent where it has none.",
+        lambda gpu: gpu.nvlink_transmit_bytes,
+    ),
+    Reading(
+        "wantui_gpu_nvlink_receive_bytes_total",
+        "Data that the GPU received over all its NVLinks, without protocol; absent where it has none.",
+        lambda gpu: gpu.nvlink_receive_bytes,
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 import platform
 
 from wan_exporter.families import Families, counter, gauge
+from wan_tui.core.revision import revision
 from wan_tui.core.snapshot import Snapshot
 
 
@@ -17,9 +18,10 @@ def host_families(snapshot: Snapshot) -> Families:
 def _software(snapshot: Snapshot) -> Families:
     yield from gauge(
         "wantui_build_info",
-        "Version of wan-tui and of the Python that runs it; the value is always 1.",
-        ("version", "python_version"),
-        [((snapshot.version, platform.python_version()), 1)],
+        "Version and commit (empty where it is not known) of wan-tui, and version of the Python that runs it; the "
+        "value is always 1.",
+        ("version", "revision", "python_version"),
+        [((snapshot.version, revision() or "", platform.python_version()), 1)],
     )
     workers = (deployment.worker for deployment in snapshot.deployments)
     runtimes = {
@@ -71,11 +73,20 @@ def _host(snapshot: Snapshot) -> Families:
 
 
 def _catalogue(snapshot: Snapshot) -> Families:
+    revisions = {files.model: files.revision for files in snapshot.model_files}
     yield from gauge(
         "wantui_model_info",
-        "A model of the catalogue with its task and its published repository; the value is always 1.",
-        ("model", "task", "repo"),
-        [((model.id, model.task, model.repository), 1) for model in snapshot.models],
+        "A model of the catalogue with its task, its published repository, and the commit of that at which its "
+        "checkpoint on this host was downloaded (empty where it is not known); the value is always 1.",
+        ("model", "task", "repo", "revision"),
+        [((model.id, model.task, model.repository, revisions.get(model.id) or ""), 1) for model in snapshot.models],
+    )
+    yield from gauge(
+        "wantui_model_files_missing",
+        "Files that the checkpoint of a model lacks on this host, counted whenever all rules are evaluated. Absent for "
+        "a model without a deployment and without a checkpoint here.",
+        ("model",),
+        [((files.model,), files.missing) for files in snapshot.model_files],
     )
     yield from gauge(
         "wantui_model_weights_bytes",

@@ -202,12 +202,18 @@ def _weights() -> Panel:
     weights = f"max by (model) (sum by (instance, model) (wantui_model_weights_bytes{{{HOST}}}))"
     return grid(
         "Models",
-        "Published size of the weights of each model. Metric: wantui_model_weights_bytes.",
+        "Published size of the weights of each model, and how many files its checkpoint lacks on the host that lacks "
+        "most; empty where no host has or needs one. Metrics: wantui_model_weights_bytes, wantui_model_files_missing.",
         Column("Model", label="model"),
         Column(
             "Weights",
             expression=weights,
             unit="bytes",
+        ),
+        Column(
+            "Files missing",
+            expression=f"max by (model) (wantui_model_files_missing{{{HOST}}})",
+            judged=((None, "text"), (1, "red")),
         ),
         sort_by="Model",
     )

@@ -165,3 +165,11 @@ async def test_leaving_ends_the_readers(home: Path) -> None:
         reader = asyncio.create_task(read_to_the_end())
         await until(engine, lambda s: s.number > 1)
     assert await asyncio.wait_for(reader, 5) > 1
+
+
+async def test_the_snapshot_knows_how_many_files_of_a_checkpoint_are_missing(home: Path) -> None:
+    made = settings(home, story=DeploymentSettings(model="ti2v-5B"))
+    async with Engine(made) as engine:
+        (files,) = (await until(engine, lambda s: bool(s.model_files))).model_files
+    assert files.model == "ti2v-5B"
+    assert files.missing > 0

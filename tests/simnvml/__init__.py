@@ -101,6 +101,11 @@ class SimGpu:
     remapped_rows_failure: int | None = 0
     pcie_link_generation: int | None = 4
     pcie_link_width: int | None = 16
+    pcie_transmit_bytes: int | None = 3 * GIB
+    pcie_receive_bytes: int | None = 90 * GIB
+    pcie_counters_of_32_bits: int | None = None
+    nvlink_transmit_kibibytes: int | None = 5
+    nvlink_receive_kibibytes: int | None = 6
     mig_mode: int | None = None
     recovery_action: int | None = 0
     slices: list[SimSlice] = field(default_factory=list)

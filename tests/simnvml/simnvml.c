@@ -34,6 +34,8 @@
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
     TIMEOUT = 10, FIELD_MEMORY_TEMPERATURE = 82, FIELD_RECOVERY_ACTION = 230, XID_EVENT = 8,
+    FIELD_NVLINK_TRANSMIT = 138, FIELD_NVLINK_RECEIVE = 139, FIELD_PCIE_TRANSMIT = 197, FIELD_PCIE_RECEIVE = 198,
+    UNSIGNED_INT = 1, UNSIGNED_LONG_LONG = 3, /* types of a field's value */
     DRIVER = -1, SLICE = 1000, SLICES = 7 /* slice M of GPU N is section SLICE * (M + 1) + N, and so is its handle */
 };
 typedef unsigned int uint;
@@ -358,12 +360,27 @@ int nvmlDeviceGetUtilizationRates(Device device, Utilization *out) {
         || number32(index, "memory_activity_percent", &out->memory) ? NOT_SUPPORTED : SUCCESS;
 }
 
+static const char *key_of(const FieldValue *value) {
+    int whole = value->scope == UINT_MAX; /* all links of the GPU together */
+    switch (value->field) {
+    case FIELD_MEMORY_TEMPERATURE: return "memory_temperature_celsius";
+    case FIELD_RECOVERY_ACTION: return "recovery_action";
+    case FIELD_NVLINK_TRANSMIT: return whole ? "nvlink_transmit_kibibytes" : "no such link";
+    case FIELD_NVLINK_RECEIVE: return whole ? "nvlink_receive_kibibytes" : "no such link";
+    case FIELD_PCIE_TRANSMIT: return "pcie_transmit_bytes";
+    case FIELD_PCIE_RECEIVE: return "pcie_receive_bytes";
+    default: return "no such field";
+    }
+}
+
 int nvmlDeviceGetFieldValues(Device device, int count, FieldValue *values) {
     ENTER(index_of(device));
     for (int i = 0; i < count; i++) {
-        const char *key = values[i].field == FIELD_MEMORY_TEMPERATURE ? "memory_temperature_celsius"
-            : values[i].field == FIELD_RECOVERY_ACTION ? "recovery_action" : "no such field";
-        values[i].error = (uint)number(index_of(device), key, &values[i].value);
+        int pcie = values[i].field == FIELD_PCIE_TRANSMIT || values[i].field == FIELD_PCIE_RECEIVE;
+        ulong64 narrow = 0;
+        number(index_of(device), "pcie_counters_of_32_bits", &narrow);
+        values[i].type = pcie && narrow ? UNSIGNED_INT : UNSIGNED_LONG_LONG;
+        values[i].error = (uint)number(index_of(device), key_of(&values[i]), &values[i].value);
     }
     return SUCCESS;
 }

@@ -39,9 +39,10 @@ from wan_tui.core.runtime.past_pages import read_page, read_text
 from wan_tui.core.runtime.queue_store import QueueStore, queue_file
 from wan_tui.core.runtime.state import EventLog, Job, LogEvent
 from wan_tui.core.runtime.timeline import Timeline
-from wan_tui.core.snapshot import ConfigStatus, ProfileSummary, Snapshot
+from wan_tui.core.snapshot import ConfigStatus, ModelFiles, ProfileSummary, Snapshot
 from wan_tui.core.validation.environment import Libraries, installed_libraries
 from wan_tui.core.validation.findings import Finding
+from wan_tui.core.validation.missing_files import files_of_models
 
 EVENTS_KEPT = 200
 # Changes within this time become one snapshot: a burst of worker events does not become a burst of snapshots.
@@ -94,6 +95,7 @@ class Engine:
         self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
         self._dropped_events = 0
         self._models = tuple(summary_of(model) for model in self._catalogue.models)
+        self._model_files: tuple[ModelFiles, ...] = ()
         self._profiles = _profiles(settings)
         self._snapshots: Latest[Snapshot] = Latest()
         self._dirty = asyncio.Event()
@@ -293,8 +295,10 @@ class Engine:
                 if self._host is not None and (judging is None or judging.done()):
                     judging = asyncio.create_task(self._pollers["manager"].run(self._assess))
                 if judging is not None:
-                    # Planning for many cards may take longer than a poll: samples do not wait for it.
-                    _, planning = await asyncio.wait({judging}, timeout=interval)
+                    # Planning for many cards, or reading a slow driver, may take longer than the interval: then neither
+                    # the next samples nor those who look at these wait for it.
+                    rest = interval - (time.monotonic() - started)
+                    _, planning = await asyncio.wait({judging}, timeout=max(PUBLISH_INTERVAL_SECONDS, rest))
                     if planning:
                         self._dirty.set()
                 self._report_problems()
@@ -308,6 +312,8 @@ class Engine:
         await self._first_poll()
         while True:
             assert self._host is not None
+            with contextlib.suppress(OSError):  # a folder that may not be looked into is told by the rules
+                self._model_files = await asyncio.to_thread(files_of_models, self._settings, self._catalogue)
             await self._manager.validate(self._hardware.driver, self._host)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.validation.interval_seconds):
@@ -405,6 +411,7 @@ class Engine:
             config=self._config,
             alerts=self._alerts.firing,
             gpus_expected=self._gpus_expected,
+            model_files=self._model_files,
         )
         if snapshot.taken_at - self._alerts_looked_at >= ALERT_INTERVAL_SECONDS:
             self._alerts_looked_at = snapshot.taken_at

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from wan_tui.core.alerts.alert import Alert
 from wan_tui.core.hardware.samples import DriverStatus, GpuSample, HostSample, PollerStatus
 from wan_tui.core.runtime.state import DeploymentStatus, EventLog, Job
-from wan_tui.core.validation.findings import Finding
+from wan_tui.core.validation.findings import Finding, ModelFiles
 
-__all__ = ["ComponentSize", "ConfigStatus", "ModelSummary", "PollerStatus", "ProfileSummary", "Snapshot"]
+__all__ = ["ComponentSize", "ConfigStatus", "ModelFiles", "ModelSummary", "PollerStatus", "ProfileSummary", "Snapshot"]
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -93,6 +93,7 @@ class Snapshot:
     profiles: tuple[ProfileSummary, ...] = ()
     alerts: tuple[Alert, ...] = ()
     gpus_expected: int | None = None
+    model_files: tuple[ModelFiles, ...] = ()
 
     def deployment(self, name: str) -> DeploymentStatus | None:
         return next((d for d in self.deployments if d.name == name), None)

@@ -99,6 +99,10 @@ def test_every_field_of_eight_gpus_in_our_units(host: SimulatedHost) -> None:
             remapped_rows_failure=False,
             pcie_link_generation=4,
             pcie_link_width=16,
+            pcie_transmit_bytes=3 * GIB,
+            pcie_receive_bytes=90 * GIB,
+            nvlink_transmit_bytes=5 * 1024,
+            nvlink_receive_bytes=6 * 1024,
             processes=(),
             recovery_action="none",
             mig_devices=(),
@@ -432,3 +436,13 @@ def test_what_the_driver_asks_for(host: SimulatedHost, code: int, word: str) -> 
     host.says(Scenario(gpus=[SimGpu(recovery_action=code)]))
     (gpu,) = host.probe().sample().gpus
     assert gpu.recovery_action == word
+
+
+def test_byte_counters_that_are_too_narrow_or_not_there_are_absent(host: SimulatedHost) -> None:
+    bare = SimGpu(pcie_receive_bytes=None, nvlink_transmit_kibibytes=None, nvlink_receive_kibibytes=None)
+    host.says(Scenario(gpus=[SimGpu(pcie_counters_of_32_bits=1), bare]))
+    narrow, none = host.probe().sample().gpus
+    assert (narrow.pcie_transmit_bytes, narrow.pcie_receive_bytes) == (None, None)
+    assert narrow.nvlink_transmit_bytes == 5 * 1024
+    assert (none.pcie_transmit_bytes, none.pcie_receive_bytes) == (3 * GIB, None)
+    assert (none.nvlink_transmit_bytes, none.nvlink_receive_bytes) == (None, None)

@@ -15,7 +15,7 @@ from tests import snapshots
 from tests.snapshot_parts import AT, GIB, h100
 from wan_exporter.collector import SnapshotCollector
 from wan_tui.core.hardware.samples import GpuSample, MigDevice, VolumeSample
-from wan_tui.core.snapshot import Snapshot
+from wan_tui.core.snapshot import ModelFiles, Snapshot
 
 FOLDER = Path(__file__).parent
 COMMAND = "python -m tests.exporter.goldens"
@@ -42,6 +42,7 @@ def eight_h100_one_lost() -> Snapshot:
         host=replace(host.host, volumes=volumes),
         config=replace(host.config, last_success_at=AT - 86_400),
         gpus_expected=8,
+        model_files=(ModelFiles("t2v-A14B", 2, 40 * "a"), ModelFiles("ti2v-5B", 0)),
     )
 
 
@@ -92,7 +93,8 @@ def golden(name: str) -> Path:
 
 
 def scrape(snapshot: Snapshot) -> str:
-    """The text of ``snapshot``, without the one value that is not in it."""
+    """The text of ``snapshot``, without the two values that are not in it."""
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(lambda: snapshot))
-    return re.sub(r'python_version="[^"]*"', 'python_version="3.x"', generate_latest(registry).decode())
+    text = re.sub(r'python_version="[^"]*"', 'python_version="3.x"', generate_latest(registry).decode())
+    return re.sub(r'(_build_info{.*)revision="[^"]*"', r'\1revision="0123abc"', text)

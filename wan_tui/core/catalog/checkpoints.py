@@ -1,6 +1,7 @@
 """Where the weights of a model lie on this host, if they do."""
 
 import os
+import re
 from pathlib import Path
 
 from wan_tui.core.catalog.models import Model
@@ -25,6 +26,20 @@ def find_checkpoint(model: Model, models_directory: Path, named: Path | None = N
         names = (model.repository.split("/")[-1], model.id)
         candidates += [models_directory / prepared_name(name, kind) for kind in Preparation for name in names]
     return next((folder for folder in candidates if (folder / INDEX).is_file()), None)
+
+
+def found_revision(folder: Path) -> str | None:
+    """The commit of the hub that a checkpoint ``folder`` was downloaded at; None for one that came otherwise."""
+    if folder.parent.name == "snapshots":
+        commit = folder.name
+    else:
+        record = folder / ".cache" / "huggingface" / "download" / f"{INDEX}.metadata"
+        try:  # what huggingface_hub writes beside each file of a download into a folder: the commit first
+            with record.open() as file:
+                commit = file.readline(100).strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+    return commit if re.fullmatch("[0-9a-f]{40}", commit) else None
 
 
 def _hub_snapshots(repository: str) -> list[Path]:

@@ -210,6 +210,30 @@ def _recovery_action(handle: Handle) -> Fields:
     return {"recovery_action": RECOVERY_ACTIONS.get(action, OTHER_RECOVERY_ACTION)}
 
 
+_ALL_LINKS = 0xFFFFFFFF
+_TRAFFIC: dict[str, tuple[tuple[int, int], int]] = {
+    "pcie_transmit_bytes": ((pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES, 0), 1),
+    "pcie_receive_bytes": ((pynvml.NVML_FI_DEV_PCIE_COUNT_RX_BYTES, 0), 1),
+    "nvlink_transmit_bytes": ((pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, _ALL_LINKS), 1024),
+    "nvlink_receive_bytes": ((pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX, _ALL_LINKS), 1024),
+}
+"""Field and scope of each byte counter, and how many bytes it counts by (nvml.h)."""
+
+
+def _traffic(handle: Handle) -> Fields:
+    """Counters, all in one call: nvmlDeviceGetPcieThroughput measures for 20 ms each time and knows rates only."""
+    readings = pynvml.nvmlDeviceGetFieldValues(handle, [field for field, _ in _TRAFFIC.values()])
+    return {
+        name: int(reading.value.ullVal) * unit
+        for (name, (_, unit)), reading in zip(_TRAFFIC.items(), readings, strict=True)
+        # One of 32 bits begins anew several times a second at the speed of these links: it tells nothing.
+        if reading.nvmlReturn == pynvml.NVML_SUCCESS and reading.valueType in _OF_64_BITS
+    }
+
+
+_OF_64_BITS = (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG, pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG)
+
+
 def _mig(handle: Handle) -> Fields:
     """The mode, and the slices of a GPU that is split."""
     if pynvml.nvmlDeviceGetMigMode(handle)[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
@@ -332,5 +356,6 @@ READERS: tuple[Reader, ...] = (
     _one("pcie_link_width", pynvml.nvmlDeviceGetCurrPcieLinkWidth),
     _processes,
     _recovery_action,
+    _traffic,
     _mig,
 )

@@ -77,6 +77,10 @@ class GpuSample:
     remapped_rows_failure: bool | None = None
     pcie_link_generation: int | None = None
     pcie_link_width: int | None = None
+    pcie_transmit_bytes: int | None = None
+    pcie_receive_bytes: int | None = None
+    nvlink_transmit_bytes: int | None = None
+    nvlink_receive_bytes: int | None = None
     processes: tuple[GpuProcess, ...] | None = None
     recovery_action: str | None = None
     mig_devices: tuple[MigDevice, ...] | None = None

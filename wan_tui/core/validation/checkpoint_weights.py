@@ -61,6 +61,15 @@ def same_weights(first: Weights, second: Weights) -> bool:
     return all(_same_file(*pair) for pair in zip(first.files, second.files, strict=True))
 
 
+def weight_files(folder: CheckpointFolder, role: str, component: Component) -> list[str]:
+    """Files that hold the weights of a component, there or not: the shards of its index, or the single file."""
+    try:
+        shards, _ = _shards(folder, role, component, Weights())
+    except Fault:
+        return [_index_name(role, component)]  # which shards it would name, nobody can tell
+    return [f"{role}/{shard}" for shard in shards or [f"{_base(component)}.safetensors"]]
+
+
 def _base(component: Component) -> str:
     return "model" if component.class_name == "UMT5EncoderModel" else "diffusion_pytorch_model"
 

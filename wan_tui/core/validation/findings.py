@@ -21,3 +21,12 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Errors, then warnings, then notes; each in the order in which they were found."""
     order = list(Severity)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The checkpoint of a model on this host: how many files it lacks, and the commit that it was downloaded at."""
+
+    model: str
+    missing: int
+    revision: str | None = None
