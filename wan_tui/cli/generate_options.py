@@ -20,7 +20,8 @@ def generate(
     negative_prompt: Annotated[str | None, typer.Option(help="What not to show.")] = None,
     image: Annotated[Path | None, typer.Option(help="Picture to begin with (i2v, ti2v).")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="MP4 file to write (default: one in the output directory).")
+        Path | None,
+        typer.Option(help="MP4 file to write, or PNG file of one frame (default: one in the output directory)."),
     ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels (default: the deployment's).")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels (default: the deployment's).")] = None,

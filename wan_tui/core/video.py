@@ -1,8 +1,9 @@
-"""MP4 files: written whole or not at all, and read back to check them."""
+"""MP4 files, and PNG files of clips of one frame: written whole or not at all, and read back to check them."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,8 +27,7 @@ def write_mp4(
     whole file its name instead of ``give_name``; the name that it got is returned.
     Raises FileExistsError or another OSError when the place cannot be written.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with _whole(path) as scratch:
         with av.open(str(scratch), "w", format="mp4") as container:
             container.metadata["title"] = str(metadata.get("prompt", ""))
             container.metadata["comment"] = json.dumps(metadata, ensure_ascii=False)
@@ -38,11 +38,46 @@ def write_mp4(
                 check()
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
-        with open(scratch, "rb") as written:
-            os.fsync(written.fileno())
+        _on_disk(scratch)
         return (publish or give_name)(scratch, path)
+
+
+def write_png(
+    path: Path,
+    frames: "np.ndarray",
+    metadata: dict[str, object],
+    check: Callable[[], None],
+    publish: Callable[[Path, Path], Path] | None = None,
+) -> Path:
+    """The only one of ``frames`` without loss, with ``metadata`` as JSON in the text chunk Comment; else as
+    ``write_mp4``. Raises ValueError for more than one frame.
+    """
+    from PIL import Image, PngImagePlugin  # comes with wan-tui[inference]
+
+    (image,) = frames
+    check()
+    told = PngImagePlugin.PngInfo()
+    told.add_itxt("Title", str(metadata.get("prompt", "")))
+    told.add_itxt("Comment", json.dumps(metadata, ensure_ascii=False))
+    with _whole(path) as scratch:
+        Image.fromarray(image).save(scratch, format="PNG", pnginfo=told)
+        _on_disk(scratch)
+        return (publish or give_name)(scratch, path)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """The temporary name of ``path``; what is still there at the end is removed."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield scratch
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _on_disk(path: Path) -> None:
+    with open(path, "rb") as written:
+        os.fsync(written.fileno())
 
 
 def give_name(scratch: Path, path: Path) -> Path:

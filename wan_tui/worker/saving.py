@@ -15,7 +15,7 @@ from wan_tui import __version__
 from wan_tui.core.planning.plan import GenerationRequest, StageSeconds
 from wan_tui.core.runtime.outputs import Sidecar, frames_sha256, publisher
 from wan_tui.core.runtime.protocol import Generate
-from wan_tui.core.video import write_mp4
+from wan_tui.core.video import write_mp4, write_png
 from wan_tui.worker.load import LoadedModel
 
 
@@ -82,6 +82,8 @@ class _Saving:
             if numbered:
                 self.place.parent.mkdir(parents=True, exist_ok=True)
             try:
+                if self.place.suffix.casefold() == ".png":
+                    return write_png(self.place, self.frames, metadata, self.check, publish)
                 return write_mp4(self.place, self.frames, self.loaded.model.fps, metadata, self.check, publish)
             except FileNotFoundError:
                 if last_try:

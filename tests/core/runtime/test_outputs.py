@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.core.runtime.harness import job, request, settings, until
 from wan_tui.core.config import load_settings
@@ -159,6 +160,7 @@ async def test_jobs_are_named_by_the_template_and_the_sidecar_is_there_when_they
     paths = wanted.paths.model_copy(update={"output_template": "{deployment}/{model}-{width}x{height}x{frames}-{seed}"})
     async with Engine(wanted.model_copy(update={"paths": paths})) as engine:
         jobs = [await engine.generate(request(steps=2, seed=7)) for _ in range(2)]
+        picture = await engine.generate(request(steps=2, seed=7, frames=1, output=str(home / "outputs" / "one.PNG")))
         done = await until(engine, lambda s: all(found.state.ended for found in s.jobs))
     outputs = [Path(str(job(done, job_id).output)) for job_id in jobs]
     folder = home / "outputs" / "pocket"
@@ -173,3 +175,12 @@ async def test_jobs_are_named_by_the_template_and_the_sidecar_is_there_when_they
     }
     assert first["estimate"]["total_seconds"]["expected"] > 0
     assert (first["prompt_reused"], second["prompt_reused"]) == (False, True)
+
+    # One frame as a PNG file: without loss, with the same metadata.
+    assert job(done, picture).output == str(home / "outputs" / "one.PNG"), job(done, picture).failure
+    with Image.open(home / "outputs" / "one.PNG") as image:
+        told = json.loads(image.text["Comment"])  # type: ignore[attr-defined]
+        assert image.format == "PNG"
+        assert told["frames_sha256"] == frames_sha256(np.asarray(image)[None])
+    assert json.loads((home / "outputs" / "one.json").read_text())["frames_sha256"] == told["frames_sha256"]
+    assert sorted(file.name for file in (home / "outputs").iterdir()) == ["one.PNG", "one.json", "pocket"]

@@ -88,6 +88,7 @@ def test_judgements_add_up() -> None:
         ({"guidance": float("inf")}, "WAN208"),
         ({"prompt": "\n"}, "WAN209"),
         ({"image": "/x.png"}, "WAN211"),
+        ({"output": "/x.png"}, "WAN216"),
     ],
 )
 def test_each_fault_of_a_request_has_its_rule(change: dict[str, object], code: str) -> None:

@@ -106,6 +106,8 @@ def _shape(request: GenerationRequest, model: Model, limits: LimitSettings) -> I
         yield broken("WAN204", f"size {width}x{height} is {pixels} pixels: {most}")
     if frames > model.max_frames:
         yield broken("WAN205", f"frames {frames}: {model.id} makes at most {model.max_frames}")
+    if frames > 1 and request.output is not None and Path(request.output).suffix.casefold() == ".png":
+        yield broken("WAN216", f"output {request.output}: a PNG file has one frame, and this clip {frames}")
     if request.steps > MAX_STEPS:
         usual = f"the default of {model.id} is {model.default_steps}"
         yield broken("WAN206", f"steps {request.steps}: at most {MAX_STEPS} ({usual})")
