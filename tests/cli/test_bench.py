@@ -132,15 +132,18 @@ def test_what_is_in_the_report_is_not_made_again(one_run: Path, file: Path, caps
 def test_killed_in_the_middle_it_loses_nothing(file: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "wan_tui", "bench", "t2v-pocket", "--report", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        while not file.exists():
+        while not file.exists() or not known(file).measured():
             assert process.poll() is None
             time.sleep(0.005)
         workers = psutil.Process(process.pid).children()
         process.send_signal(number)
         stdout, _ = process.communicate(timeout=20)
     left = known(file)
-    assert 1 <= len(left.runs) < len(default_grid(CATALOGUE.find("t2v-pocket"), on_gpu=False))
-    assert all(run.outcome is Outcome.FINISHED for run in left.runs)
+    assert 1 <= len(left.measured()) < len(default_grid(CATALOGUE.find("t2v-pocket"), on_gpu=False))
+    others = [run for run in left.runs if run.key not in left.measured()]
+    assert others, "the estimates of what comes next are known before it runs"
+    assert {(run.outcome, run.reason) for run in others} == {(Outcome.DIED, "has not ended")}
+    assert all(run.estimate.memory.peak.expected > 0 for run in others)
     if number is signal.SIGINT:
         assert process.returncode == 130
         assert "64x64, 9 frames" in stdout, "what was measured is printed"

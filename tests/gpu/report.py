@@ -10,6 +10,8 @@ from typing import Any
 
 from wan_tui.core import atomic
 
+NO_DEVICE = "none"
+
 
 class Part(StrEnum):
     """What is checked, in the order of its value for the minutes that it takes."""
@@ -62,7 +64,9 @@ class Report:
         return found is not None and found.outcome is not Outcome.SKIPPED
 
     def add(self, record: Record) -> None:
-        """Keep ``record``; the file has it when this returns."""
+        """Keep ``record``; the file has it when this returns. What was skipped for want of a device is dropped then."""
+        if record.device != NO_DEVICE:
+            self._records = {key: one for key, one in self._records.items() if one.device != NO_DEVICE}
         self._records[record.identity] = record
         lines = [json.dumps(asdict(one), ensure_ascii=False) for one in self._records.values()]
         self._file.parent.mkdir(parents=True, exist_ok=True)

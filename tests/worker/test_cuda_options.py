@@ -18,6 +18,8 @@ from tests.worker.test_options import psnr
 from wan_tui.core.planning.compatibility import cpu_plan
 from wan_tui.core.planning.plan import ExecutionPlan
 from wan_tui.core.words import AttentionBackend, OffloadMode, Precision, Quantization, StepCache
+from wan_tui.worker.failures import needed_bytes
+from wan_tui.worker.faults import fill_device
 from wan_tui.worker.load import LoadedModel
 
 pytestmark = [
@@ -175,3 +177,15 @@ def test_unloading_gives_the_memory_back(pocket_cache: Path) -> None:
     torch.cuda.empty_cache()
     # cuBLAS keeps its workspace for as long as the process lives.
     assert torch.cuda.memory_allocated() - before < 64 << 20
+
+
+def test_a_filled_device_has_nothing_left_and_torch_says_what_it_held() -> None:
+    try:
+        filling = fill_device()
+        with pytest.raises(torch.OutOfMemoryError) as raised:
+            torch.empty(1, device="cuda")
+        assert needed_bytes(str(raised.value)) is not None
+        del filling
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()

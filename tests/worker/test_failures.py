@@ -97,5 +97,14 @@ def test_a_fault_comes_where_and_as_often_as_was_asked_for(fault: str, expected:
 
 @pytest.mark.parametrize("fault", ["oom:load", "out_of_memory", "hold:decode", "hold:load*0", "hold:load@x", "hold:"])
 def test_a_fault_that_there_is_not_is_refused_in_one_line(fault: str) -> None:
-    with pytest.raises(ValueError, match=r"^WANTUI_FAULT='.*': must be out_of_memory or hold, then : and one of load"):
+    with pytest.raises(
+        ValueError, match=r"^WANTUI_FAULT='.*': must be out_of_memory or hold or fill, then : and one of load"
+    ):
         reached(fault, [])
+
+
+def test_nothing_is_filled_where_there_is_no_gpu_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said: list[str] = []
+    Faults(said.append, {"WANTUI_FAULT": "fill:vae_decode"}).reach("vae_decode")
+    assert said == ["nothing to fill in vae_decode by WANTUI_FAULT: no CUDA device"]

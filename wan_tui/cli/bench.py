@@ -224,6 +224,7 @@ class _Bench:
     def _attempt(self, plan: ExecutionPlan, clips: list[Clip]) -> int:
         """Make ``clips`` in one process until it ends. Returns how many of them, from the first, are done with."""
         runs = [self._run_of(plan, clip, Outcome.DIED) for clip in clips]
+        self._announce(runs)
         phases: list[PhaseObserved] = []
         done, ready = 0, False
         with bench_worker(self._job(plan, clips)) as worker:
@@ -292,6 +293,13 @@ class _Bench:
             reason=reason,
             ended_at=time.time(),
         )
+
+    def _announce(self, runs: Iterable[Run]) -> None:
+        """Estimates into the file before anything runs: whatever ends this process, they were made before."""
+        for run in runs:
+            self.report = self.report.with_run(dataclasses.replace(run, reason="has not ended"))
+        if self._file is not None:
+            write_report(self._file, self.report)
 
     def _keep(self, run: Run) -> None:
         """Into the report, and at once into its file."""

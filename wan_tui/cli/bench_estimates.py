@@ -52,6 +52,8 @@ def _roofline(model: Model, plan: ExecutionPlan, clip: Clip, room: Room | None) 
         total=found.total,
         stages={stage.stage: stage.seconds for stage in found.stages},
         steps=dict(found.step_seconds),
+        factors=dict(found.factors),
+        report=found.report,
     )
 
 

@@ -18,7 +18,7 @@ from wan_tui.core.planning.duration import DeviceRate
 from wan_tui.core.planning.memory import CUDA_CONTEXT_BYTES
 from wan_tui.core.planning.plan import Bounds, Clip, ExecutionPlan
 from wan_tui.core.runtime.benching import BenchWeights, DeviceBasis, Outcome, PeakMemory
-from wan_tui.core.units import format_bytes, format_change, format_ratio, format_seconds
+from wan_tui.core.units import format_basis, format_bytes, format_change, format_ratio, format_seconds
 from wan_tui.core.words import Basis, Phase
 
 MAX_REPORT_BYTES = 64 << 20
@@ -32,12 +32,17 @@ _CPU_MEMORY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeFigures:
-    """Estimated seconds of a run, of each stage, and of one step of each expert."""
+    """Estimated seconds of a run, of each stage, and of one step of each expert.
+
+    ``factors``: what measurements of such a card made of the model's seconds, which ``report`` names (None: nothing).
+    """
 
     basis: Basis
     total: Bounds
     stages: dict[Phase, Bounds]
     steps: dict[Phase, Bounds]
+    factors: dict[Phase, float] = dataclasses.field(default_factory=dict)
+    report: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +244,8 @@ def _run_text(run: Run) -> str:
     ]
     if not rows:
         return title
-    basis = run.estimate.shown_time.basis if run.estimate.shown_time else run.estimate.memory.basis
+    time = run.estimate.shown_time
+    basis = format_basis(time.basis, 0, time.report) if time else run.estimate.memory.basis
     return f"{title}\n{columns([f'  FIGURE ({basis})', 'ESTIMATED', 'LOW', 'HIGH', 'OBSERVED', 'ERROR'], rows)}"
 
 

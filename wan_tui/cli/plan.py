@@ -327,6 +327,7 @@ def _facts(where: _Place, task: Task, answer: Compatibility) -> dict[str, Any]:
     if estimate is not None:
         facts["time"] = {
             "basis": "modelled",
+            "report": estimate.report,
             "total": dataclasses.asdict(estimate.total),
             "load": dataclasses.asdict(estimate.load),
             "stages": {stage.stage: dataclasses.asdict(stage.seconds) for stage in estimate.stages},

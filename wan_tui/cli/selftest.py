@@ -110,7 +110,8 @@ async def _check_engine(engine: Engine, outputs: Path, url: str, check: Callable
     if not check("generate", job.failure is None, job.failure.message if job.failure else _seconds_of_stages(job)):
         return
     estimated = job.estimate.total_seconds.expected if job.estimate else None
-    basis = f" ({format_basis(job.estimate.basis, job.estimate.runs)})" if job.estimate else ""
+    told = job.estimate
+    basis = f" ({format_basis(told.basis, told.runs, told.report)})" if told else ""
     times = f"estimated {format_seconds(estimated)}{basis}, observed {format_seconds(job.observed_seconds)}"
     check("estimate", estimated is not None and bool(job.observed_seconds), times)
 

@@ -73,8 +73,8 @@ def format_change(observed: float | None, expected: float | None) -> str:
     return f"{percent:+.1f} %" if abs(percent) < 99.95 else f"{percent:+.0f} %"
 
 
-def format_basis(basis: str, runs: int) -> str:
-    """``modelled``, ``declared`` or ``calibrated (12 runs)``: where a figure comes from."""
+def format_basis(basis: str, runs: int, report: str | None = None) -> str:
+    """``modelled``, ``modelled (report-a100)``, ``declared`` or ``calibrated (12 runs)``: where a figure comes from."""
     if not runs:
-        return basis
+        return f"{basis} ({report})" if report else basis
     return f"{basis} ({runs} run{'' if runs == 1 else 's'})"

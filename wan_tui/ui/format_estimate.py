@@ -129,7 +129,7 @@ def _seconds(found: Assessment, width: int) -> Line:
     bounds, videos = found.time.total_seconds, found.batch
     parts = [text(f"about {format_seconds(bounds.expected)}", Role.STRONG)]
     parts.append(text(f"{format_seconds(bounds.low)} to {format_seconds(bounds.high)}"))
-    parts.append(text(format_basis(found.time.basis.value, found.time.runs), Role.DIM))
+    parts.append(text(format_basis(found.time.basis.value, found.time.runs, found.time.report), Role.DIM))
     if videos > 1:
         parts.append(text(f"for {videos} videos", Role.DIM))
     if found.load is not None and not found.as_loaded:

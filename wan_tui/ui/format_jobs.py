@@ -189,7 +189,7 @@ def _estimated(figure: str, estimate: TimeEstimate, before: list[Line], width: i
 
 def basis_of(estimate: TimeEstimate | MemoryEstimate) -> str:
     """Where the figure comes from: ``modelled``, ``calibrated (12 runs)``."""
-    return format_basis(estimate.basis.value, estimate.runs)
+    return format_basis(estimate.basis.value, estimate.runs, getattr(estimate, "report", None))
 
 
 def _stages(job: Job, width: int) -> list[Line]:

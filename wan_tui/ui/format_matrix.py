@@ -146,7 +146,7 @@ def answer_lines(cell: Cell | None, answer: Assessment | None, problem: str | No
     if answer.time is not None:
         total = answer.time.total_seconds
         between = f"{format_seconds(total.low)} to {format_seconds(total.high)}"
-        basis = format_basis(answer.time.basis.value, answer.time.runs)
+        basis = format_basis(answer.time.basis.value, answer.time.runs, answer.time.report)
         load = f"load {format_seconds(answer.load.total_seconds.expected)}" if answer.load is not None else ""
         lines.append(
             (Span(f"about {format_seconds(total.expected)} a clip  ", Role.STRONG), *dim_join(between, basis, load))

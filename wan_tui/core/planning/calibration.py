@@ -296,6 +296,7 @@ def calibrate_time(
     return TimeEstimate(
         basis=Basis.CALIBRATED if any(one.runs for one in found) else modelled.basis,
         runs=max((one.runs for one in found), default=0),
+        report=modelled.report,
         total_seconds=_total(bounds) if bounds else modelled.total_seconds,
         stages=stages,
     )

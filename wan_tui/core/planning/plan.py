@@ -177,13 +177,15 @@ class StageSeconds:
 class TimeEstimate:
     """Predicted seconds of one generation, without loading and without waiting.
 
-    ``runs`` of this device corrected it when its basis is ``calibrated``.
+    ``runs`` of this device corrected it when its basis is ``calibrated``. ``report`` names the measurements of such
+    a card that a modelled one started from, None when it is the model's alone.
     """
 
     basis: Basis
     total_seconds: Bounds
     stages: tuple[StageSeconds, ...]
     runs: int = 0
+    report: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

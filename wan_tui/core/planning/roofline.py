@@ -14,6 +14,7 @@ from wan_tui.core.catalog.gpus import GpuModel
 from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.planning.duration import WRITE_PIXELS_PER_SECOND, steps_by_expert
 from wan_tui.core.planning.flops import decode_flop, encode_flop, forward_flop, text_encode_flop
+from wan_tui.core.planning.measured import Reference, corrected, reference_of
 from wan_tui.core.planning.plan import Bounds, Clip, ExecutionPlan, StageSeconds, TimeEstimate
 from wan_tui.core.planning.step_cache import computed_passes
 from wan_tui.core.planning.tiles import decode_tiles, encode_tiles
@@ -54,12 +55,15 @@ class RooflineEstimate:
     """Modelled seconds of one generation.
 
     ``load`` (once per deployment, from disk to ready) is not in ``total``. ``step_seconds`` is one step of each expert
-    that takes any, without what a step cache saves.
+    that takes any, without what a step cache saves. ``factors`` are what measurements of such a card made of the
+    model's seconds, by stage, and ``report`` names them (None: the model alone).
     """
 
     load: Bounds
     stages: tuple[StageCost, ...]
     step_seconds: tuple[tuple[Phase, Bounds], ...]
+    factors: tuple[tuple[Phase, float], ...] = ()
+    report: str | None = None
 
     @property
     def total(self) -> Bounds:
@@ -78,7 +82,7 @@ class RooflineEstimate:
     def time(self) -> TimeEstimate:
         """The same figures in the form that a measured device gives (``duration.estimate_time``)."""
         stages = tuple(StageSeconds(stage.stage, stage.seconds.expected) for stage in self.stages)
-        return TimeEstimate(basis=Basis.MODELLED, total_seconds=self.total, stages=stages)
+        return TimeEstimate(basis=Basis.MODELLED, total_seconds=self.total, stages=stages, report=self.report)
 
 
 def estimate_on_device(
@@ -93,12 +97,14 @@ def estimate_on_device(
     host: CpuModel | None = None,
     shares: KernelShares | None = None,
     efficiency: Efficiency | None = None,
+    reference: Reference | None = None,
 ) -> RooflineEstimate:
     """Modelled seconds of making ``clip`` (``plan.batch`` times at once) with ``plan`` on ``device``.
 
     ``gpus`` is the degree of sequence parallelism of the transformer, ``sharded`` whether its weights lie split over
     them too, ``host`` the processor for what the plan leaves on it, ``with_image`` whether a picture is encoded
-    (default: when the model needs one). ``shares`` replaces the kernel shares of the device's generation.
+    (default: when the model needs one). ``shares`` replaces the kernel shares of the device's generation,
+    ``reference`` what was measured of such a card (default: what comes with the package, for one alone).
     """
     work = _Work(
         model=model,
@@ -119,11 +125,14 @@ def estimate_on_device(
     one_step = work.bounds(step.seconds, *work.denoise_kinds)
     stages += [work.denoise(phase, count, step) for phase, count in experts]
     stages += [work.decode(), work.write()]
-    return RooflineEstimate(
+    modelled = RooflineEstimate(
         load=work.load(),
         stages=tuple(stages),
         step_seconds=tuple((phase, one_step) for phase, count in experts if count),
     )
+    if reference is None and isinstance(device, GpuModel) and not device.bounded and work.gpus == 1:
+        reference = reference_of(device.name)
+    return modelled if reference is None else corrected(modelled, model.id, reference)
 
 
 # The decoder's share of a VAE's weights, by ``is_residual`` (2.1, 2.2): 73.3 of 126.9 and 555.0 of 704.7 million.
