@@ -107,12 +107,16 @@ def test_a_hang_up_ends_the_screens_alone(home: Path, port: int, opened: list[Te
     assert psutil.pid_exists(agent), "the agent goes on"
 
 
-def test_a_terminal_that_is_gone_ends_the_program_even_when_nobody_says_so(home: Path, port: int) -> None:
+@pytest.mark.parametrize("way", ["ignored", "blocked"])
+def test_a_terminal_that_is_gone_ends_the_program_even_when_nobody_says_so(home: Path, port: int, way: str) -> None:
     file = home / "test.toml"
     file.write_text(f'[exporter]\nport = {port}\n[deployments.pocket]\nmodel = "t2v-pocket"\nprofile = "cpu"\n')
     pid, terminal = pty.fork()
     if pid == 0:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        if way == "ignored":
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # the signal never arrives
         environment = names_kept() | {"WANTUI_CONFIG": str(file), "TERM": "xterm-256color", "PATH": os.environ["PATH"]}
         environment |= {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "LC_ALL": "C.UTF-8"}
         os.execve(sys.executable, [sys.executable, "-m", "wan_tui"], environment)
@@ -122,12 +126,15 @@ def test_a_terminal_that_is_gone_ends_the_program_even_when_nobody_says_so(home:
         assert ready, seen[-500:]
         seen += os.read(terminal, 65536)
     process = psutil.Process(pid)
-    os.close(terminal)
-    deadline = time.monotonic() + 20
-    while process.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "it goes on without a terminal"
-        time.sleep(0.1)
-    os.waitpid(pid, 0)
+    try:
+        os.close(terminal)
+        deadline = time.monotonic() + 20
+        while process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "it goes on without a terminal"
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        os.waitpid(pid, 0)
 
 
 def test_without_a_terminal_the_plain_form_comes_and_says_so(home: Path) -> None:

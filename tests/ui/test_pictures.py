@@ -48,6 +48,7 @@ SITUATIONS: dict[str, Callable[[], Snapshot]] = {
 # Every tab in every size and colour with the fullest snapshot; the other situations once each.
 CASES = [(tab.mode, "eight", size, colours) for tab in TABS for size in SIZES for colours in COLOURS]
 CASES += [(tab.mode, name, "80x24", "dark") for tab in TABS for name in SITUATIONS if name != "eight"]
+CASES += [(TABS[0].mode, name, "160x48", "dark") for name in SITUATIONS if name != "eight"]
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,15 @@ async def test_a_refresh_of_eight_busy_gpus_stays_in_its_budget(
         assert 0 < len(sent.encode()) < budget
 
 
-async def test_one_changed_row_is_one_row_sent(drive: Drive) -> None:
+async def test_one_changed_figure_is_one_place_sent(drive: Drive) -> None:
     snapshot = snapshots.eight_gpus_one_lost()
     async with drive(snapshot) as it:
         it.take_sent()
         gpus = (*snapshot.gpus[:7], replace(snapshot.gpus[7], temperature_celsius=77.0))
         await it.publish(replace(snapshot, number=snapshot.number + 1, gpus=gpus))
         sent = it.take_sent()
-        assert "77 °C" in sent
-        assert "H100" in sent
-        assert sent.count("H100") == 1
+        assert "77" in sent
+        assert sent.count("H") == 1, "one place on the screen"
 
 
 async def test_an_idle_app_stays_idle(drive: Drive) -> None:
@@ -103,7 +102,8 @@ async def test_the_preview_is_sent_once_a_picture(drive: Drive) -> None:
         job = replace(snapshot.jobs[1], step=3)
         await it.publish(replace(snapshot, number=58, jobs=(snapshot.jobs[0], job, snapshot.jobs[2])))
         sent = it.take_sent()
-        assert "3/4" in sent
+        assert "3/4" in it.screen_text()
+        assert sent
         assert "▀" not in sent
 
 

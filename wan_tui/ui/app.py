@@ -21,7 +21,6 @@ from wan_tui.ui.glyphs import locale_is_utf8
 from wan_tui.ui.memory import Memory, recall
 from wan_tui.ui.options import UiOptions
 from wan_tui.ui.screens.base import BaseScreen
-from wan_tui.ui.screens.confirm import Confirm
 from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS
 from wan_tui.ui.session import Session, Trouble
@@ -246,6 +245,8 @@ class WanTuiApp(App[None]):
             self.push_screen(Help(sections(type(screen), type(self)), self.session))
 
     async def action_quit(self) -> None:
+        from wan_tui.ui.screens.confirm import Confirm
+
         jobs = self.session.unfinished_jobs
         if not self.session.embedded or not jobs:
             self._leave()

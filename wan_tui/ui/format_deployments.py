@@ -87,7 +87,7 @@ def deployments(snapshot: Snapshot, view: View, *, explain: bool) -> Frame:
         Column("DEVICE", 6, 5),
         Column("STATE", max(*(line_width(row[3]) for row in cells), 10)),
         Column("VERDICT", max(*(len(words(d.compatibility.verdict)) for d in snapshot.deployments), 7)),
-        Column("HEADROOM", 9, 2, right=True),
+        Column("HEADROOM", max(*(line_width(row[5]) for row in cells), 8), 2, right=True),
         Column("DOING", max(*(line_width(row[6]) for row in cells), 5), 1),
         Column("LEFT", 6, 3, right=True),
         Column(f"EST {glyphs.ARROW} OBS", max(*(line_width(row[8]) for row in cells), 13), 4, right=True),

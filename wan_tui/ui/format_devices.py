@@ -116,9 +116,14 @@ def _utilization(gpu: GpuSample, traces: GpuTraces | None, screen: int) -> Calla
     """
     role = Role.ACCENT if screen >= 100 else Role.TEXT
     figure = Span(f" {format_ratio(gpu.utilization_ratio):>5}")
-    if traces is None or len(traces.recent(gpu.uuid, "utilization_ratio", 2)) < 2:
+
+    def course(count: int) -> list[float | None]:
+        # Of averages that are over: the course moves on every few seconds, the figure with every snapshot.
+        return [] if traces is None else traces.recent(gpu.uuid, "utilization_ratio", count, complete=True)
+
+    if len(course(2)) < 2:
         return lambda width: (*meter(gpu.utilization_ratio, width - 6), figure)
-    return lambda width: (*spark(traces.recent(gpu.uuid, "utilization_ratio", width - 6), width - 6, role), figure)
+    return lambda width: (*spark(course(width - 6), width - 6, role), figure)
 
 
 def memory_cell(snapshot: Snapshot, gpu: GpuSample) -> Callable[[int], Line]:

@@ -105,6 +105,19 @@ def shorten(text: str, width: int) -> str:
     return cut + glyphs.CUT
 
 
+def shorten_middle(text: str, width: int) -> str:
+    """At most ``width`` cells: the beginning and the end, which is where a reason names its file."""
+    if cell_len(text) <= width:
+        return text
+    if width < 20:
+        return shorten(text, width)
+    tail = (width - 1) // 2
+    end = text[-tail:]
+    while cell_len(end) > tail:
+        end = end[1:]
+    return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + glyphs.CUT + end
+
+
 def wrap(text: str, width: int, most: int = 1000) -> list[str]:
     """``text`` in lines of at most ``width`` cells; the last of ``most`` lines says when something was cut."""
     width = max(width, 1)
@@ -265,6 +278,40 @@ def merged(line: Line) -> Line:
         else:
             spans.append(span)
     return tuple(spans)
+
+
+def noted(line: Line, note: str) -> Line:
+    """A heading with ``note`` where its rule begins, as in ``DEVICES … 2 more ─────``; as it was without the room."""
+    mark = f"{glyphs.CUT} {note} "
+    for i, span in enumerate(line):
+        if span.role is Role.RULE and len(span.text) > len(mark):
+            return (*line[:i], Span(mark), Span(span.text[len(mark) :], Role.RULE), *line[i + 1 :])
+    return line
+
+
+def changed_cells(old: Line, new: Line, near: int = 8) -> list[tuple[int, int]]:
+    """Where two lines differ, as (first cell, cell after the last); changes less than ``near`` cells apart are one.
+
+    To go somewhere costs some 8 bytes on the wire. Lines of different widths, or with wide characters, differ whole.
+    """
+    before, after = _cells(old), _cells(new)
+    if before is None or after is None or len(before) != len(after):
+        return [(0, max(line_width(old), line_width(new)))]
+    found: list[tuple[int, int]] = []
+    for x, (was, now) in enumerate(zip(before, after, strict=True)):
+        if was != now:
+            if found and x - found[-1][1] < near:
+                found[-1] = found[-1][0], x + 1
+            else:
+                found.append((x, x + 1))
+    return found
+
+
+def _cells(line: Line) -> list[tuple[str, Role]] | None:
+    """Cell by cell, or None where a character is not one cell. A blank has a colour only where it is filled."""
+    if any(cell_len(span.text) != len(span.text) for span in line):
+        return None
+    return [(c, Role.TEXT if c == " " and span.role not in FILLED else span.role) for span in line for c in span.text]
 
 
 def filtered(frame: Frame, wanted: str, width: int) -> Frame:

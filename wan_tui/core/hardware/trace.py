@@ -84,14 +84,18 @@ class GpuTraces:
             **dict(zip(FIELDS, map(tuple, columns), strict=False)),
         )
 
-    def recent(self, uuid: str, field: str, count: int) -> list[float | None]:
-        """The newest ``count`` averages of one of ``FIELDS``, oldest first; fewer when there are not so many."""
+    def recent(self, uuid: str, field: str, count: int, *, complete: bool = False) -> list[float | None]:
+        """The newest ``count`` averages of one of ``FIELDS``, oldest first; fewer when there are not so many.
+
+        With ``complete`` without the one that is not over yet, so that the answer changes every ``BUCKET_SECONDS``.
+        """
         course = self._courses.get(uuid)
         if course is None:
             return []
         column, points = FIELDS.index(field), course.points
-        found = [points[i][1][column] for i in range(max(len(points) - count + 1, 0), len(points))]
-        return [*found, _mean(values[column] for values in course.open)] if course.open else found
+        now = [] if complete or not course.open else [_mean(values[column] for values in course.open)]
+        first = max(len(points) - count + len(now), 0)
+        return [points[i][1][column] for i in range(first, len(points))] + now
 
     def seed(self, trace: GpuTrace) -> None:
         """Take up a course that someone else kept, unless there is one already that reaches as far back."""

@@ -18,7 +18,7 @@ from wan_tui.core.words import JobState
 from wan_tui.ui import format_alerts, glyphs
 from wan_tui.ui.format import banner, facts, header
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
-from wan_tui.ui.screens.confirm import Confirm
+from wan_tui.ui.narrow import NarrowCompositor
 from wan_tui.ui.screens.help import key_name
 from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS, tab_of
@@ -80,6 +80,7 @@ class BaseScreen(Screen[None], inherit_bindings=True):
 
     def __init__(self, session: Session) -> None:
         super().__init__()
+        self._compositor = NarrowCompositor()
         self.session = session
         self.body = Container(id="body")
         self._composed = False
@@ -273,6 +274,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
 
     def confirm(self, question: str, about: str, yes: Callable[[], None]) -> None:
         """Ask before something that cannot be taken back: ``question`` names it, ``about`` says what it ends."""
+        from wan_tui.ui.screens.confirm import Confirm  # with its buttons, which the first frame does not wait for
+
         self.app.push_screen(Confirm(question, about, self.session), lambda answer: yes() if answer else None)
 
     def action_back(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from wan_tui.ui.glyphs import to_ascii
-from wan_tui.ui.text import Frame, Line, View, filtered, merged
+from wan_tui.ui.text import Frame, Line, View, changed_cells, filtered, merged, noted
 from wan_tui.ui.theme import cursor_style, styles
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
         self.lines: tuple[Line, ...] = ()
         """What is shown, as data."""
         self._width = 0
+        self._noted = ""  # what the heading said when it was drawn
+        self._lit: int | None = None  # the line that was drawn as the one with the cursor
         self._ascii_only = ascii_only
         self.cursor: str | None = None
 
@@ -49,18 +51,23 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
         if not self._width:
             return
         old, scrolled = self.lines, self.scroll_offset.y
-        marked = self._cursor_line()
         self._compose_frame(self._width)
         new = self.lines
         if len(new) != self.virtual_size.height:
             self.virtual_size = Size(self._width, len(new))
             self.refresh(layout=self.styles.is_auto_height)
+        lit = self._cursor_line() if self.has_focus else None
+        touched = {self._lit, lit} if self._lit != lit else set()
+        self._lit = lit
         if self.scroll_offset.y != scrolled:
             return  # scrolling repaints everything
-        touched = {marked, self._cursor_line()} if marked != self._cursor_line() else set()
+        if self._noted != self._out_of_view():
+            touched.add(0)
         for y in range(max(len(old), len(new))):
-            if y in touched or old[y : y + 1] != new[y : y + 1]:
-                self._refresh_content_line(y)
+            if y in touched or y >= len(old) or y >= len(new):
+                self._refresh_cells(y, ((0, self.size.width),))
+            elif old[y] != new[y]:
+                self._refresh_cells(y, changed_cells(old[y], new[y]))
 
     def _compose_frame(self, width: int) -> None:
         self._frame = self._built(View(width, self.size.height, self.cursor, self.has_focus))
@@ -69,9 +76,17 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
     def _built(self, view: View) -> Frame:
         return self._build(view)
 
-    def _refresh_content_line(self, y: int) -> None:
+    def _refresh_cells(self, y: int, parts: Iterable[tuple[int, int]]) -> None:
+        """Paint parts of a line of the content, if it is in view: Textual would paint what is there instead of it."""
         head = len(self._frame.head)
-        self.refresh(Region(0, y if y < head else y - self.scroll_offset.y, self.size.width, 1))
+        at = y if y < head else y - self.scroll_offset.y
+        if at < self.size.height and (y < head or at >= head):
+            for start, end in parts:
+                self.refresh(Region(start, at, end - start, 1))
+
+    def _out_of_view(self) -> str:
+        """What the heading says of rows that are there and not in view."""
+        return ""
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         if width == self._width:
@@ -79,6 +94,11 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
         # Only measure: layout asks for widths that never come to be, and state set here would ask for layout again.
         head, rows = self._built(View(width, self.size.height, self.cursor, self.has_focus))
         return len(head) + len(rows)
+
+    @property
+    def allow_vertical_scroll(self) -> bool:
+        """There is no scroll bar, which is what Textual goes by: what is longer than the room scrolls."""
+        return self.is_scrollable and self.virtual_size.height > self.size.height
 
     def on_resize(self, event: events.Resize) -> None:
         self._width = event.size.width
@@ -98,10 +118,14 @@ class LiveRows(ScrollView, can_focus=False, inherit_bindings=False):
         base = self.rich_style
         if not 0 <= at < len(self.lines):
             return Strip.blank(self.size.width, base)
-        if self.has_focus and at == self._cursor_line():
+        if at == self._lit:
             base += cursor_style(self.app.theme)
         roles = styles(self.app.theme)
-        segments = [Segment(self._shown(span.text), base + roles[span.role]) for span in merged(self.lines[at])]
+        line = self.lines[at]
+        if y == 0:
+            self._noted = self._out_of_view()
+            line = noted(line, self._noted) if self._noted else line
+        segments = [Segment(self._shown(span.text), base + roles[span.role]) for span in merged(line)]
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _shown(self, text: str) -> str:
@@ -241,6 +265,15 @@ class SelectableRows(LiveRows, can_focus=True, inherit_bindings=False):
             return None
         keys = [row.key for row in self._frame.rows]
         return len(self._frame.head) + keys.index(self.cursor) if self.cursor in keys else None
+
+    def _out_of_view(self) -> str:
+        rows, above = self._frame.rows, self.scroll_offset.y
+        end = above + max(self.size.height - len(self._frame.head), 0)
+        before = sum(row.key is not None for row in rows[:above])
+        after = sum(row.key is not None for row in rows[end:])
+        if before:
+            return f"{before} above" + (f", {after} below" if after else "")
+        return f"{after} more" if after else ""
 
     def _scroll_to_cursor(self) -> None:
         line = self._cursor_line()
