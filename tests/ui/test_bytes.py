@@ -11,7 +11,7 @@ from tests.snapshot_parts import h100
 from tests.ui.conftest import Drive, Driver
 from tests.ui.grid import Grid
 from wan_tui.core.snapshot import Snapshot
-from wan_tui.ui.text import Role, Span, changed_cells, line_width, noted, rule, shorten_middle
+from wan_tui.ui.text import Role, Span, changed_cells, line_width, noted, rule, shorten_path
 
 BUDGETS = [((80, 24), 3_000), ((160, 48), 10_000)]
 
@@ -136,11 +136,16 @@ def test_changed_cells_are_found_whatever_the_spans() -> None:
     assert changed_cells((Span("a中 "),), (Span("b中 "),)) == [(0, 4)]
 
 
-@pytest.mark.parametrize("width", [20, 39, 57, 77])
-def test_a_long_reason_keeps_its_beginning_and_its_end(width: int) -> None:
+@pytest.mark.parametrize("width", [56, 60, 77])
+def test_a_path_in_a_long_reason_is_cut_in_its_middle(width: int) -> None:
     reason = "no agent answers at /home/operator/.cache/wan-tui/agent-1000/agent.sock: Connection refused"
-    cut = shorten_middle(reason, width)
-    assert len(cut) == width or cut.count(" …") == 0
-    assert cut.startswith("no agent")
-    assert cut.endswith("refused")
-    assert shorten_middle(reason, 200) == reason
+    cut = shorten_path(reason, width)
+    assert len(cut) == width
+    assert cut.startswith("no agent answers at /h")
+    assert cut.endswith(".sock: Connection refused")
+
+
+def test_a_reason_without_room_for_its_path_keeps_its_beginning() -> None:
+    reason = "agent gone, reconnecting (no agent answers at /run/user/1000/agent.sock: Connection refused)"
+    assert shorten_path(reason, 35).startswith("agent gone, reconnecting")
+    assert shorten_path(reason, 200) == reason

@@ -21,7 +21,7 @@ from wan_tui.ui.text import (
     join_fitting,
     line_width,
     pad,
-    shorten_middle,
+    shorten_path,
     spread,
     text,
 )
@@ -119,6 +119,6 @@ def banner(reason: str, age_seconds: float | None, wait_seconds: float, view: Vi
     """Why no snapshots come, how old the last one is, and when the next try is."""
     since = "no data yet" if age_seconds is None else f"data is {format_seconds(age_seconds)} old"
     tail = f"  retry in {wait_seconds:.0f} s, r now "
-    message = shorten_middle(f" {glyphs.WARN} {since}: {clean(reason)}", view.width - len(tail))
+    message = shorten_path(f" {glyphs.WARN} {since}: {clean(reason)}", view.width - len(tail))
     gap = " " * (view.width - len(tail) - len(message))
     return Frame((pad((Span(message + gap + tail, Role.ALERT),), view.width),))

@@ -105,17 +105,15 @@ def shorten(text: str, width: int) -> str:
     return cut + glyphs.CUT
 
 
-def shorten_middle(text: str, width: int) -> str:
-    """At most ``width`` cells: the beginning and the end, which is where a reason names its file."""
-    if cell_len(text) <= width:
-        return text
-    if width < 20:
+def shorten_path(text: str, width: int) -> str:
+    """At most ``width`` cells: a path in it is cut in its middle where that is enough, else the end of the text."""
+    excess = cell_len(text) - width
+    path = max((word for word in text.split() if "/" in word), key=len, default="")
+    kept = len(path) - excess - 1
+    if excess <= 0 or kept < 8 or not path.isascii():
         return shorten(text, width)
-    tail = (width - 1) // 2
-    end = text[-tail:]
-    while cell_len(end) > tail:
-        end = end[1:]
-    return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + glyphs.CUT + end
+    end = (kept + 1) // 2
+    return text.replace(path, path[: kept - end] + glyphs.CUT + path[-end:], 1)
 
 
 def wrap(text: str, width: int, most: int = 1000) -> list[str]:
