@@ -159,6 +159,8 @@ class Server:
         opened = [connection for connection in server.connections if connection.transport is not None]
         for connection in opened[: max(0, len(opened) - CONNECTIONS)]:
             connection.force_close()
+        if len(opened) >= CONNECTIONS:  # some that were accepted meanwhile may not be counted yet
+            self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
 
 
 def _stop(listener: _Listener) -> None:
