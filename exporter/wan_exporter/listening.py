@@ -47,6 +47,7 @@ class Server:
         self._listeners: list[_Listener] = []
         self._changing: set[asyncio.Task[None]] = set()
         self._trimming: asyncio.TimerHandle | None = None
+        self._arrived = False
 
     @classmethod
     async def of(cls, app: web.Application, tls: ssl.SSLContext | None = None) -> "Server":
@@ -147,19 +148,21 @@ class Server:
         """The protocol of a new connection; a moment later the oldest make room if there are too many."""
         server = self._runner.server
         assert server is not None
+        self._arrived = True
         if self._trimming is None:
             self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
         return server()
 
     def _trim(self) -> None:
         self._trimming = None
+        arrived, self._arrived = self._arrived, False
         server = self._runner.server
         if server is None:
             return
         opened = [connection for connection in server.connections if connection.transport is not None]
         for connection in opened[: max(0, len(opened) - CONNECTIONS)]:
             connection.force_close()
-        if len(opened) >= CONNECTIONS:  # some that were accepted meanwhile may not be counted yet
+        if arrived:  # of those that were just accepted, some may not be connected yet
             self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
 
 

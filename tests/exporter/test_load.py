@@ -110,7 +110,6 @@ async def never_ending(address: str, ended: list[float]) -> None:
         writer.close()
 
 
-@pytest.mark.slow  # 612 connections: on a busy machine they take longer than a quick test may
 async def test_slow_requests_hold_neither_the_engine_nor_prometheus(target: str) -> None:
     async with aiohttp.ClientSession() as session:
         await started(session, target)
