@@ -159,9 +159,9 @@ def test_a_job_outlives_its_terminal_and_the_next_one_shows_it(terminal: Termina
     shell = program.parent()
     assert shell is not None
     shell.send_signal(signal.SIGHUP)  # as sshd does when the line is gone
-    shell.kill()
-    with contextlib.suppress(psutil.Error):
-        program.kill()
+    for process in (shell, program):  # what that did not end
+        with contextlib.suppress(psutil.Error):
+            process.kill()
     terminal.close()
     (worker,) = workers(home)
 
