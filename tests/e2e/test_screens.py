@@ -44,7 +44,7 @@ def opened() -> Iterator[list[Terminal]]:
         window.close()
 
 
-@pytest.mark.slow  # fails at times: shrunk during a generation, the layout is wider than 60 columns
+@pytest.mark.slow  # a long job at 256x256, and every size waits for it
 def test_without_colour_a_generation_lives_through_every_size_and_is_cancelled(
     home: Path, port: int, opened: list[Terminal]
 ) -> None:

@@ -11,8 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 
 from wan_tui.core.errors import UsageError, unknown_name
 from wan_tui.ui.command_line import CommandLine
@@ -24,7 +26,7 @@ from wan_tui.ui.screens.base import BaseScreen
 from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS
 from wan_tui.ui.session import Session, Trouble
-from wan_tui.ui.terminal import terminal_is_gone
+from wan_tui.ui.terminal import terminal_is_gone, terminal_size
 from wan_tui.ui.theme import THEMES
 
 if TYPE_CHECKING:
@@ -142,8 +144,15 @@ class WanTuiApp(App[None]):
     def _tick(self) -> None:
         if not self.is_headless and not self.is_web and terminal_is_gone():
             self._hang_up()
+        self._mind_size()
         self.session.forget_old_note()
         self._show_chrome()
+
+    def _mind_size(self) -> None:
+        """Take up a size that no signal told, or that could not be read when it did (Textual then takes 80x24)."""
+        size = None if self.is_headless or self.is_web else terminal_size()
+        if size is not None and size != self.size:
+            self.post_message(events.Resize(Size(*size), Size(*size)))
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         first = self.session.snapshot is None

@@ -29,3 +29,12 @@ def terminal_is_gone() -> bool:
     except (termios.error, ValueError, OSError):
         return True
     return False
+
+
+def terminal_size() -> tuple[int, int] | None:
+    """Columns and rows of the terminal on stdout now; None when it does not tell."""
+    try:
+        columns, rows = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    except (OSError, ValueError):
+        return None
+    return (columns, rows) if columns > 0 and rows > 0 else None
