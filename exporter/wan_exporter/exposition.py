@@ -45,6 +45,14 @@ def encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
         return choose_encoder("")
 
 
+def with_process_metrics(registry: CollectorRegistry) -> CollectorRegistry:
+    """``registry`` with what prometheus_client tells of this process, of Python and of its garbage collector."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     snapshot: Snapshot | None
@@ -60,10 +68,7 @@ class Exposition:
         self._latest = latest
         self._shared_seconds = shared_seconds
         self._made: dict[tuple[object, ...], _Made] = {}
-        self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
-        PlatformCollector(registry=self._process)
-        GCCollector(registry=self._process)
+        self._process = with_process_metrics(CollectorRegistry())
 
     async def render(self, accept: str, groups: Collection[str], packed: bool) -> tuple[bytes, str]:
         """Body and content type of one scrape. Cancelling it leaves the making to those who share it."""

@@ -1,7 +1,7 @@
 """*Exporter health*: whether what the other dashboards show is true and fresh."""
 
 from wan_dashboards.board import Board, Line, Panel, Section
-from wan_dashboards.panels import BAD, GOOD, counted, dashed, figures, lines, timeline
+from wan_dashboards.panels import BAD, GOOD, counted, dashed, figures, lines, targets, timeline
 from wan_dashboards.queries import HOST
 from wan_dashboards.words import UP
 
@@ -25,12 +25,7 @@ def board() -> Board:
 
 def _now() -> list[Panel]:
     return [
-        figures(
-            "Targets",
-            "Exporters that answer Prometheus, and those that do not. Metric: up.",
-            ("up", f"sum(up{{{HOST}}})", GOOD),
-            ("down", f"sum(1 - up{{{HOST}}})", BAD),
-        ),
+        targets(),
         figures(
             "Driver",
             "Hosts whose driver answers, and calls into it that hang. "

@@ -12,6 +12,7 @@ from wan_dashboards.panels import (
     grid,
     limit_line,
     lines,
+    targets,
     timeline,
 )
 from wan_dashboards.queries import DEPLOYMENT, GPU, HOST, enum_code, of_deployment, of_gpu
@@ -37,16 +38,11 @@ def board() -> Board:
 
 
 def _now() -> list[Panel]:
-    up, gpu_up = f"up{{{HOST}}}", f"wantui_gpu_up{{{GPU}}}"
+    gpu_up = f"wantui_gpu_up{{{GPU}}}"
     loaded, failed = (f'wantui_deployment_state{{{DEPLOYMENT}, state="{word}"}}' for word in ("loaded", "failed"))
     incompatible = f'wantui_deployment_verdict{{{DEPLOYMENT}, verdict="incompatible"}}'
     return [
-        figures(
-            "Targets",
-            "Exporters that answer Prometheus, and those that do not. Metric: up.",
-            ("up", f"sum({up})", GOOD),
-            ("down", f"sum(1 - {up})", BAD),
-        ),
+        targets(),
         figures(
             "GPUs",
             "GPUs whose last reading worked, and those that are lost or do not answer. Metric: wantui_gpu_up.",

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models import common as cm
 from grafana_foundation_sdk.models import dashboard as dm
 from grafana_foundation_sdk.models import heatmap as hm
 
-from wan_dashboards.queries import DATASOURCE, buckets, query, rows
+from wan_dashboards.queries import DATASOURCE, HOST, buckets, query, rows
 
 Threshold = tuple[float | None, str]
 Thresholds = tuple[Threshold, ...]
@@ -46,6 +46,15 @@ def figures(title: str, description: str, *parts: tuple[str, str, Thresholds], u
             name, [dm.DynamicConfigValue(id_val="thresholds", value=absolute(judgement))]
         )
     return panel
+
+
+def targets() -> stat.Panel:
+    return figures(
+        "Targets",
+        "Exporters that answer Prometheus, and those that do not. Metric: up.",
+        ("up", f"sum(up{{{HOST}}})", GOOD),
+        ("down", f"sum(1 - up{{{HOST}}})", BAD),
+    )
 
 
 def lines(title: str, unit: str, description: str, *queries: Query) -> timeseries.Panel:

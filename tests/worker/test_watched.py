@@ -11,30 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.runs import MODEL
+from tests.worker.runs import MODEL, Ears
 from tests.worker.test_prepare import DOWNLOADED, EXPERT, made
 from wan_tui.core.planning.compatibility import cpu_plan
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.runtime.launcher import WorkerExit
 from wan_tui.core.runtime.protocol import Event, Generate, JobFailed, JobFinished, Load
 from wan_tui.core.words import JobFailureReason, Precision
-from wan_tui.worker.channel import Channel
 from wan_tui.worker.generate import Generator
 from wan_tui.worker.load import LoadedModel, load_pipeline
 from wan_tui.worker.pocket import ensure_pocket
-
-
-class Ears(Channel):
-    """Keeps what is sent."""
-
-    def __init__(self) -> None:
-        self.heard: list[Event] = []
-
-    def send(self, event: Event) -> None:
-        self.heard.append(event)
-
-    def is_cancelled(self, job: str) -> bool:
-        return False
 
 
 def load(folder: Path, precision: Precision) -> LoadedModel:

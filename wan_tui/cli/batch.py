@@ -23,6 +23,7 @@ from wan_tui.core.catalog import Model, load_catalogue
 from wan_tui.core.config import load_settings
 from wan_tui.core.config.settings import LimitSettings
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
+from wan_tui.core.job_lines import read_lines
 from wan_tui.core.planning.clip import default_clip
 from wan_tui.core.planning.plan import Clip, GenerationRequest
 from wan_tui.core.planning.questions import MAX_QUESTIONS, Question
@@ -156,20 +157,6 @@ async def _refusals(client: Client, file: Path, requests: dict[int, GenerationRe
         for question, answer in zip(some, await client.assess(some), strict=True):
             problems |= dict.fromkeys(lines[question], answer.refusal) if answer.refusal else {}
     return [f"{file}:{number}: {problem}" for number, problem in sorted(problems.items())]
-
-
-def read_lines(file: Path) -> dict[int, str]:
-    """Lines by number, empty ones left out. Raises UsageError for a file that is no batch."""
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"batch file {file}: {error.strerror}") from None
-    lines = {number: line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
-    if not lines:
-        raise UsageError(f"{file}: no jobs in it; write one JSON object a line")
-    return lines
 
 
 def read_batch(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_tui.core.errors import UsageError, WanTuiError, unknown_name
+from wan_tui.core.job_lines import read_lines
 from wan_tui.core.words import JobState
 from wan_tui.ui import job_actions
 
@@ -139,16 +140,8 @@ def read_batch(file: Path, deployment: str, defaults: Clip) -> list[GenerationRe
     """A request for every line that is not empty, paths from where wan-tui was started. Raises UsageError."""
     from wan_tui.agent.messages import JobOrder, parse
 
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"batch file {file}: {error.strerror}") from None
     requests: list[GenerationRequest] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(file).items():
         try:
             data = json.loads(line)
             if not isinstance(data, dict):
@@ -162,8 +155,6 @@ def read_batch(file: Path, deployment: str, defaults: Clip) -> list[GenerationRe
             raise UsageError(f"{file}:{number}: not a JSON object: {error}") from None
         except UsageError as error:
             raise UsageError(f"{file}:{number}: {error}") from None
-    if not requests:
-        raise UsageError(f"{file}: no jobs in it; write one JSON object a line")
     return requests
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from wan_exporter.collector import SnapshotCollector
@@ -16,6 +16,7 @@ from wan_exporter.demo.scenarios import configuration
 from wan_exporter.demo.stage import Stage
 from wan_exporter.demo.worker import DemoLauncher
 from wan_exporter.demo.world import World
+from wan_exporter.exposition import with_process_metrics
 from wan_tui.core.catalog import Catalogue, load_catalogue
 from wan_tui.core.catalog.models import Weights
 from wan_tui.core.config import Settings, load_settings
@@ -86,10 +87,7 @@ async def staged(
 def _registry(engine: Engine) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(lambda: engine.latest))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+    return with_process_metrics(registry)
 
 
 def _with_all_weights(catalogue: Catalogue) -> Catalogue:

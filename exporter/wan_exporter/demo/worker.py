@@ -168,14 +168,7 @@ class DemoWorker:
     async def _generating(self, command: protocol.Generate) -> None:
         request, job = command.request, command.job
         model = load_catalogue().find(self._load.model)
-        clip = Clip(
-            width=request.width,
-            height=request.height,
-            frames=request.frames,
-            steps=request.steps,
-            guidance=request.guidance,
-        )
-        memory = {phase.phase: phase for phase in estimate_memory(model, self._plan, clip).phases}
+        memory = {phase.phase: phase for phase in estimate_memory(model, self._plan, request.clip).phases}
         done: list[StageSeconds] = []
         peaks: list[protocol.PhasePeak] = []
         for stage in self._stages(model, request):
@@ -185,14 +178,14 @@ class DemoWorker:
             self._work(LOADS.get(stage.stage, 0.95))
             if self.card is not None and self.card.out_of_memory and stage.stage is Phase.VAE_DECODE:
                 await asyncio.sleep(min(stage.seconds, 4.0))
-                self._rest(model, clip)
+                self._rest(model, request.clip)
                 text = "CUDA out of memory: tried to allocate 9.42 GiB"
                 reason = JobFailureReason.OUT_OF_MEMORY
                 self._say(protocol.JobFailed(job=job, phase=stage.stage, reason=reason, message=text))
                 return
-            taken = await self._stage(job, stage, clip.steps, model)
+            taken = await self._stage(job, stage, request.steps, model)
             if job in self._cancelled:
-                self._rest(model, clip)
+                self._rest(model, request.clip)
                 self._say(protocol.JobCancelled(job=job))
                 return
             done.append(StageSeconds(stage.stage, taken))
@@ -204,7 +197,7 @@ class DemoWorker:
                     reserved_bytes=held.total_bytes - held.context_bytes,
                 )
             )
-        self._rest(model, clip)
+        self._rest(model, request.clip)
         self._say(
             protocol.JobFinished(
                 job=job,

@@ -1,4 +1,4 @@
-"""The simulated NVIDIA driver, compiled once, and processes that sample it."""
+"""Processes that sample the simulated NVIDIA driver."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,14 +11,6 @@ from tests.simnvml import Scenario
 from tests.simnvml.sampler import Sampler
 
 DEADLINE_SECONDS = 1.0  # for tests in which a call hangs
-
-
-@pytest.fixture(scope="session")
-def simnvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the simulated ``libnvidia-ml.so.1``."""
-    if simnvml.compiler() is None:
-        pytest.skip("no C compiler for the simulated driver")
-    return simnvml.build(tmp_path_factory.mktemp("simnvml"))
 
 
 @pytest.fixture

@@ -48,6 +48,10 @@ class GenerationRequest:
     requeue: bool = True
     videos: int = 1
 
+    @property
+    def clip(self) -> "Clip":
+        return Clip(width=self.width, height=self.height, frames=self.frames, steps=self.steps, guidance=self.guidance)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:

@@ -72,7 +72,7 @@ class Estimator:
         plan = with_videos(plan, request.videos)
         if (modelled := self._modelled(deployment, plan, request)) is None:
             return None
-        subject = self._subject(deployment, plan, _clip(request), first=deployment.runs_since_load == 0)
+        subject = self._subject(deployment, plan, request.clip, first=deployment.runs_since_load == 0)
         return calibrate_time(modelled, subject, self._observations(Kind.RUN, Unit.SECONDS, subject))
 
     def memory(
@@ -187,7 +187,7 @@ class Estimator:
             first=first,
             versions=self._versions(deployment, plan),
             figures=figures,
-            clip=_clip(request) if request else None,
+            clip=request.clip if request else None,
             request=request,
             basis=estimate.basis if estimate else None,
             runs=estimate.runs if estimate else 0,
@@ -199,7 +199,7 @@ class Estimator:
     ) -> Iterator[Figure]:
         if not peaks:
             return
-        clip, with_image = _clip(request), True if request.image else None
+        clip, with_image = request.clip, True if request.image else None
         subject = self._subject(deployment, plan, clip, first=False)
         observations = self._observations(Kind.RUN, Unit.BYTES, subject)
         modelled = estimate_memory(deployment.model, plan, clip, with_image=with_image)
@@ -217,7 +217,7 @@ class Estimator:
             image = True if request.image else None
             if (known := self._known.get(plan.device)) is None:
                 return None
-            clip, cpu = _clip(request), self._cpu
+            clip, cpu = request.clip, self._cpu
             return estimate_on_device(deployment.model, known, plan, clip, with_image=image, host=cpu).time
         return estimate_time(
             deployment.model,
@@ -278,16 +278,6 @@ def modelled_load_seconds(model: Model) -> float:
     """From starting the worker to ready, for weights that come from a local disk."""
     weights = sum(component.published_bytes for _, component in model.components)
     return LOAD_START_SECONDS + weights / LOAD_BYTES_PER_SECOND
-
-
-def _clip(request: GenerationRequest) -> Clip:
-    return Clip(
-        width=request.width,
-        height=request.height,
-        frames=request.frames,
-        steps=request.steps,
-        guidance=request.guidance,
-    )
 
 
 def _time_figures(

@@ -1,7 +1,7 @@
 """Several videos at once: whether the device has room for them."""
 
 from wan_tui.core.planning.memory import estimate_memory
-from wan_tui.core.planning.plan import Clip, GenerationRequest, with_videos
+from wan_tui.core.planning.plan import GenerationRequest, with_videos
 from wan_tui.core.runtime.deployment import Deployment
 from wan_tui.core.units import format_bytes
 
@@ -12,17 +12,10 @@ def batch_problem(deployment: Deployment, request: GenerationRequest) -> str | N
     plan, device = deployment.plan or found.plan, found.device_bytes
     if request.videos <= 1 or plan is None or not device:
         return None
-    clip = Clip(
-        width=request.width,
-        height=request.height,
-        frames=request.frames,
-        steps=request.steps,
-        guidance=request.guidance,
-    )
 
     def peak_bytes(videos: int) -> int:
         image = True if request.image else None
-        return estimate_memory(deployment.model, with_videos(plan, videos), clip, with_image=image).peak_bytes
+        return estimate_memory(deployment.model, with_videos(plan, videos), request.clip, with_image=image).peak_bytes
 
     if (needed := peak_bytes(request.videos)) <= device:
         return None

@@ -12,9 +12,10 @@ from textual.containers import Vertical
 from textual.widgets import Button, Input, TextArea
 
 from wan_tui.core.errors import UsageError
-from wan_tui.ui import form, format_deployments, format_estimate, format_jobs, glyphs, job_actions
+from wan_tui.ui import form, format_deployments, format_estimate, format_jobs, glyphs
 from wan_tui.ui.format_jobs import job_name
 from wan_tui.ui.screens.base import BaseScreen
+from wan_tui.ui.screens.job_keys import JobKeys
 from wan_tui.ui.text import Frame, Line, Role, Row, Span, View, pad, rule, text, wrap
 from wan_tui.ui.widgets.choice import Choice
 from wan_tui.ui.widgets.job_form import JobForm, PromptArea
@@ -42,7 +43,7 @@ _RETRY_SECONDS = 5.0
 _HEADROOM_STEP_BYTES = 256 * 2**20
 
 
-class GenerateScreen(BaseScreen):
+class GenerateScreen(JobKeys, BaseScreen):
     """Nothing typed is ever overwritten by a snapshot: defaults fill the form when a deployment is chosen."""
 
     mode = "generate"
@@ -221,12 +222,9 @@ class GenerateScreen(BaseScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
-            case "play" | "copy":
-                job = self.selected_job()
-                return not self._in_field() and job is not None and job.output is not None
             case "edit":
                 return not self._in_field() and self.selected_job() is not None
-            case "filter":
+            case "play" | "copy" | "filter":
                 return not self._in_field() and super().check_action(action, parameters)
             case "pick":
                 return self.has_class("-takes-picture")
@@ -278,14 +276,6 @@ class GenerateScreen(BaseScreen):
                 image.focus()
 
         self.app.push_screen(Picker(image.value, self.session), chosen)
-
-    def action_play(self) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.play(self, job)
-
-    def action_copy(self) -> None:
-        if (job := self.selected_job()) is not None and job.output is not None:
-            job_actions.copy(self, job.output)
 
     def action_edit(self) -> None:
         if (job := self.selected_job()) is not None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
-from wan_tui.core.words import JobState
-from wan_tui.ui import format_job_detail, format_past, job_actions
+from wan_tui.ui import format_job_detail, format_past
 from wan_tui.ui.format_jobs import job_name
 from wan_tui.ui.screens.base import DetailScreen
+from wan_tui.ui.screens.job_keys import JobKeys, RequestKeys
 from wan_tui.ui.text import Frame, Role, Row, View, pad, text
 from wan_tui.ui.widgets.preview import PreviewView
 from wan_tui.ui.widgets.rows import LiveRows
@@ -47,7 +47,7 @@ def stacked(*parts: Build) -> Build:
     return build
 
 
-class _Page(DetailScreen):
+class _Page(RequestKeys, DetailScreen):
     """Text that scrolls, and what both kinds of page can do with a request."""
 
     mode = "jobs"
@@ -65,31 +65,15 @@ class _Page(DetailScreen):
         super().__init__(session, crumb)
         self._text = self.rows("job-text")
 
-    def request(self) -> GenerationRequest | None:
-        raise NotImplementedError
-
     def on_resize(self) -> None:
         self.redraw()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("again", "edit"):
-            return self.request() is not None
-        return super().check_action(action, parameters)
-
-    def action_again(self) -> None:
-        if (request := self.request()) is not None:
-            job_actions.again(self, request)
-
-    async def action_edit(self) -> None:
-        if (request := self.request()) is not None:
-            await job_actions.edit(self, request)
 
     def action_scroll(self, by: int) -> None:
         for rows in self.query(LiveRows):
             rows.scroll_relative(y=by, animate=False)
 
 
-class JobDetail(_Page):
+class JobDetail(JobKeys, _Page):
     """A job of the list, live while it runs; its sidecar once there is one."""
 
     title_of_keys = "One job"
@@ -155,35 +139,8 @@ class JobDetail(_Page):
     def selected_job(self) -> Job | None:
         return self.session.snapshot.job(self._job_id) if self.session.snapshot else None
 
-    def request(self) -> GenerationRequest | None:
+    def selected_request(self) -> GenerationRequest | None:
         return self._last.request if self._last is not None else None
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        job = self.selected_job()
-        match action:
-            case "play" | "copy":
-                return job is not None and job.output is not None
-            case "move":
-                return job is not None and job.state is JobState.QUEUED
-            case "remove":
-                return job is not None and job.state is not JobState.RUNNING
-        return super().check_action(action, parameters)
-
-    def action_play(self) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.play(self, job)
-
-    def action_copy(self) -> None:
-        if (job := self.selected_job()) is not None and job.output is not None:
-            job_actions.copy(self, job.output)
-
-    def action_move(self, by: int) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.move(self, job, by)
-
-    def action_remove(self) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.ask_remove(self, job)
 
 
 class PastDetail(_Page):
@@ -204,5 +161,5 @@ class PastDetail(_Page):
     def selected_job(self) -> Job | None:
         return None
 
-    def request(self) -> GenerationRequest | None:
+    def selected_request(self) -> GenerationRequest | None:
         return self._run.request

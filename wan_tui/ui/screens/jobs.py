@@ -12,9 +12,9 @@ from textual.message import Message
 
 from wan_tui.core.errors import UsageError
 from wan_tui.core.runtime.past import PastFilter, parse_filter
-from wan_tui.core.words import JobState
-from wan_tui.ui import format_jobs, format_past, glyphs, job_actions
+from wan_tui.ui import format_jobs, format_past, glyphs
 from wan_tui.ui.screens.base import BaseScreen
+from wan_tui.ui.screens.job_keys import JobKeys, RequestKeys
 from wan_tui.ui.text import Frame, Line, Role, View, join, text
 from wan_tui.ui.widgets.rows import LiveRows, SelectableRows
 
@@ -53,7 +53,7 @@ class PastRows(SelectableRows):
         return LiveRows._built(self, view)
 
 
-class JobsScreen(BaseScreen):
+class JobsScreen(JobKeys, RequestKeys, BaseScreen):
     """Two lists; with room (or with ``t``) the plots of what the second one holds."""
 
     mode = "jobs"
@@ -250,43 +250,9 @@ class JobsScreen(BaseScreen):
     # -- commands
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        job = self.selected_job()
-        match action:
-            case "play" | "copy":
-                return job is not None and job.output is not None
-            case "again" | "edit":
-                return self.selected_request() is not None
-            case "move":
-                return job is not None and job.state is JobState.QUEUED
-            case "remove":
-                return job is not None and job.state is not JobState.RUNNING
-            case "plots":
-                return self.size.width < WIDE
+        if action == "plots":
+            return self.size.width < WIDE
         return super().check_action(action, parameters)
-
-    def action_play(self) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.play(self, job)
-
-    def action_copy(self) -> None:
-        if (job := self.selected_job()) is not None and job.output is not None:
-            job_actions.copy(self, job.output)
-
-    def action_again(self) -> None:
-        if (request := self.selected_request()) is not None:
-            job_actions.again(self, request)
-
-    async def action_edit(self) -> None:
-        if (request := self.selected_request()) is not None:
-            await job_actions.edit(self, request)
-
-    def action_move(self, by: int) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.move(self, job, by)
-
-    def action_remove(self) -> None:
-        if (job := self.selected_job()) is not None:
-            job_actions.ask_remove(self, job)
 
     def action_plots(self) -> None:
         self.toggle_class("-plots")
