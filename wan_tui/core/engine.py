@@ -14,12 +14,9 @@ from wan_tui import __version__
 from wan_tui.core.alerts.watch import AlertWatch
 from wan_tui.core.broadcast import Latest
 from wan_tui.core.catalog import Catalogue, load_catalogue
-from wan_tui.core.catalog.checkpoints import find_checkpoint
 from wan_tui.core.config import Settings
 from wan_tui.core.describing import summary_of
 from wan_tui.core.errors import unknown_name
-from wan_tui.core.hardware.host import HostProbe
-from wan_tui.core.hardware.look import with_cpu_rate
 from wan_tui.core.hardware.nvml import NvmlProbe
 from wan_tui.core.hardware.poller import Poller
 from wan_tui.core.hardware.probe import GpuProbe
@@ -27,6 +24,7 @@ from wan_tui.core.hardware.processes import ProcessDetail, describe
 from wan_tui.core.hardware.samples import DriverStatus, HardwareSample, HostSample
 from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.core.history import History
+from wan_tui.core.host_reading import HostReader
 from wan_tui.core.logs import AGENT, LogPage, Logs
 from wan_tui.core.planning.plan import GenerationRequest
 from wan_tui.core.planning.questions import Assessment, Question
@@ -80,16 +78,14 @@ class Engine:
         self._gpu_probe = gpu_probe or NvmlProbe(settings.polling.deadline_seconds)
         self._launcher = launcher or LocalLauncher()
         self._on_log = on_log
-        self._sample_host = host
         self._libraries = libraries
-        self._host_probe = _host_probe(settings)
+        self._host_reader = HostReader(settings, self._catalogue, host)
         self._polling = asyncio.Lock()
         self._judging = asyncio.Lock()
         self._pollers = {name: Poller(name, settings.polling.interval_seconds) for name in ("nvml", "host", "manager")}
         self._hardware = HardwareSample(DriverStatus(present=False, up=False, message="not read yet"))
         self._host: HostSample | None = None
         self._gpus_at_start: int | None = None
-        self._cpu_rate: float | None = None  # 0 when it cannot be measured
         self._checkpoints: Mapping[str, Path | None] = {}
         self._problems: dict[str, str | None] = {}
         self._events: deque[LogEvent] = deque(maxlen=EVENTS_KEPT)
@@ -244,10 +240,10 @@ class Engine:
         async with self._polling, self._judging:
             self._settings = settings
             self._profiles = _profiles(settings)
-            self._host_probe = _host_probe(settings)
+            self._host_reader.use(settings)
             for poller in self._pollers.values():
                 poller.interval_seconds = settings.polling.interval_seconds
-            host, self._checkpoints = await asyncio.to_thread(self._read_host)
+            host, self._checkpoints = await asyncio.to_thread(self._host_reader.read)
             self._host = host
             found = await self._manager.reload(settings, host, self._checkpoints)
         self._config = dataclasses.replace(
@@ -330,7 +326,7 @@ class Engine:
         return driver.up or not driver.present
 
     async def _poll_host(self) -> bool:
-        self._host, self._checkpoints = await asyncio.to_thread(self._read_host)
+        self._host, self._checkpoints = await asyncio.to_thread(self._host_reader.read)
         return True
 
     async def _assess(self) -> bool:
@@ -348,20 +344,6 @@ class Engine:
     def _gpus_expected(self) -> int | None:
         declared = self._settings.polling.expected_gpus
         return self._gpus_at_start if declared is None else declared
-
-    def _read_host(self) -> tuple[HostSample, Mapping[str, Path | None]]:
-        checkpoints = {
-            name: find_checkpoint(
-                self._catalogue.find(deployment.model), self._settings.paths.models, deployment.checkpoint
-            )
-            for name, deployment in self._settings.replicas.items()
-        }
-        if self._sample_host is not None:
-            return self._sample_host(), checkpoints
-        sample = self._host_probe.sample()
-        if self._cpu_rate is None:
-            self._cpu_rate = with_cpu_rate(sample, self._settings.paths.cache).matmul_flop_per_second or 0.0
-        return dataclasses.replace(sample, matmul_flop_per_second=self._cpu_rate or None), checkpoints
 
     def _report_changes(self, before: HardwareSample, now: HardwareSample) -> None:
         if now.driver.message != before.driver.message:
@@ -417,11 +399,6 @@ class Engine:
             self._alerts_looked_at = snapshot.taken_at
             snapshot = dataclasses.replace(snapshot, alerts=self._alerts.look(snapshot))
         self._snapshots.publish(snapshot)
-
-
-def _host_probe(settings: Settings) -> HostProbe:
-    paths = settings.paths
-    return HostProbe({"models": paths.models, "outputs": paths.outputs, "cache": paths.cache})
 
 
 def _profiles(settings: Settings) -> tuple[ProfileSummary, ...]:
