@@ -24,14 +24,15 @@ from tests.pocket.muon import optimizers
 from wan_tui.core.catalog import load_catalogue
 
 PICTURES, CROPS = 0.25, 0.65  # fractions of the training at which they end
-_CONFIG = {"base_dim": 8}
+# The 2.2 form halves its pictures once more, so eight channels are too few for it: 20.6 dB instead of 24.9 on pictures.
+_WIDTHS = {"pocket-vae-2-1": {"base_dim": 8}, "pocket-vae-2-2": {"base_dim": 12, "decoder_base_dim": 12}}
 
 
 def component(name: str) -> AutoencoderKLWan:
     """Fresh weights: time is ignored at first, so that pictures teach what clips need."""
     catalogue = load_catalogue()
     config = next(m.vae.config for m in catalogue.models if m.vae.name == name)
-    vae = AutoencoderKLWan(**{**config, **_CONFIG, **({"decoder_base_dim": 8} if "decoder_base_dim" in config else {})})
+    vae = AutoencoderKLWan(**{**config, **_WIDTHS[name]})
     with torch.no_grad():
         for path, module in vae.named_modules():
             if not isinstance(module, torch.nn.Conv3d) or module.weight.shape[2] != 3:

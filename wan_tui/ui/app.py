@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from textual.command import Provider
+    from textual.theme import Theme
 
 COURSES_ASKED = 16  # for the small courses of the overview; more are asked when they are looked at
 _WIDTHS = [(0, "-narrow"), (76, "-normal"), (120, "-wide")]
@@ -52,7 +53,7 @@ class WanTuiApp(App[None]):
     """
 
     TITLE = "wan-tui"
-    CSS_PATH = "app.tcss"
+    CSS_PATH: ClassVar[Any] = ["app.tcss", "screens/overview.tcss"]  # with the first screen's: read once, parsed once
     COMMANDS: ClassVar[set[Any]] = {_palette}
     DEFAULT_MODE = HOME
     HORIZONTAL_BREAKPOINTS = _WIDTHS
@@ -92,7 +93,7 @@ class WanTuiApp(App[None]):
             self.register_theme(theme)
         self._own_colours_only = no_color or self.console.color_system not in ("256", "truecolor")
         wanted = THEMES.get(self.options.theme or memory.theme or "", THEMES["dark"])
-        self.theme = THEMES["ansi"].name if self._own_colours_only else wanted.name
+        self._begin_with(THEMES["ansi"] if self._own_colours_only else wanted)
         self.animation_level = "none"
         self.feed = Feed(source, self.post_message, first_pause=retry_seconds, pause_seconds=self.options.pause_seconds)
         self.session = Session(
@@ -116,6 +117,15 @@ class WanTuiApp(App[None]):
 
             check(self.options.keys, type(self))
             self.set_keymap(self.options.keys)
+
+    def _begin_with(self, theme: Theme) -> None:
+        """Set the first theme. The usual one before the style sheets are read, which are parsed again otherwise."""
+        if theme is THEMES["dark"]:
+            self.set_reactive(App.theme, theme.name)
+            self.add_class(f"-theme-{theme.name}")
+            self.stylesheet.set_variables(self.get_css_variables())
+        else:
+            self.theme = theme.name
 
     def _visible(self) -> BaseScreen | None:
         """The tab in view. None under a dialog: what is dimmed there would be sent whole with every change."""

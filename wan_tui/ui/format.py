@@ -32,6 +32,21 @@ if TYPE_CHECKING:
     from wan_tui.core.snapshot import Snapshot
 
 
+_KEY_NAMES = {
+    "escape": "esc",
+    "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
+    "pageup": "page up",
+    "pagedown": "page down",
+}
+
+
+def key_name(key: str) -> str:
+    """Textual's name of a key as people write it."""
+    return _KEY_NAMES.get(key, key)
+
+
 def words(value: str) -> str:
     """An identifier of the vocabulary as people read it: ``offload_required`` is "offload required"."""
     return value.replace("_", " ")

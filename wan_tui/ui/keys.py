@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 
+from wan_tui.ui.format import key_name
 from wan_tui.ui.screens.base import BaseScreen, DetailScreen
 from wan_tui.ui.screens.confirm import Confirm
-from wan_tui.ui.screens.help import Help, explained, key_name
+from wan_tui.ui.screens.help import Help, explained
 from wan_tui.ui.screens.picker import Picker
 from wan_tui.ui.screens.player import Player
 from wan_tui.ui.screens.registry import TABS, tab_of

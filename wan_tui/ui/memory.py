@@ -6,9 +6,7 @@ Kept in ``ui.json`` in the state directory. Losing it loses nothing, so no troub
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,9 @@ class Memory:
         """Write it whole or not at all."""
         if self.file is None:
             return
+        import json
+        import tempfile
+
         data = {name: value for name, value in asdict(self).items() if name != "file"}
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,6 +55,10 @@ class Memory:
 def recall(file: Path) -> Memory:
     """What was saved; whatever cannot be read or is not of the right kind is as if it had never been."""
     memory = Memory(file)
+    if not file.exists():
+        return memory
+    import json  # the first frame of the first start does not wait for it
+
     try:
         data: Any = json.loads(file.read_bytes())
     except (OSError, ValueError):

@@ -6,7 +6,6 @@ in the file is told by the engine.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +41,10 @@ def from_file(file: Path | None) -> UiOptions:
     """The ``[ui]`` table of ``file``; what is not TOML, or is not there, has none. Raises UsageError."""
     if file is None or file.suffix.casefold() == ".json":
         return UiOptions()
+    if not file.exists():
+        return UiOptions()
+    import tomllib  # the first frame does not wait for it where there is no file
+
     try:
         table: Any = tomllib.loads(file.read_bytes().decode()).get("ui", {})
     except (OSError, ValueError):

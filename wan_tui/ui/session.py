@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wan_tui.agent.client import Client
 from wan_tui.core.errors import WanTuiError
-from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
 from wan_tui.ui.format_jobs import in_order, job_name
 from wan_tui.ui.memory import Memory
 from wan_tui.ui.options import UiOptions
 from wan_tui.ui.text import Role
 
 if TYPE_CHECKING:
+    from wan_tui.core.hardware.trace import GpuTrace, GpuTraces
     from wan_tui.core.snapshot import Snapshot
 
 Answer = TypeVar("Answer")
@@ -85,8 +86,13 @@ class Session:
         self._changed = changed
         self._asked: dict[str, int] = {}
         self._courses: set[str] = set()
-        self.traces = GpuTraces()
+
+    @functools.cached_property
+    def traces(self) -> GpuTraces:
         """The course of every GPU, as far as it was seen from here or asked from the engine."""
+        from wan_tui.core.hardware.trace import GpuTraces  # needed after the first frame
+
+        return GpuTraces()
 
     @property
     def age_seconds(self) -> float | None:

@@ -16,10 +16,9 @@ from textual.screen import Screen
 from wan_tui.core.units import format_seconds
 from wan_tui.core.words import JobState
 from wan_tui.ui import format_alerts, glyphs
-from wan_tui.ui.format import banner, facts, header
+from wan_tui.ui.format import banner, facts, header, key_name
 from wan_tui.ui.format_jobs import job_name, job_to_watch, shape
 from wan_tui.ui.narrow import NarrowCompositor
-from wan_tui.ui.screens.help import key_name
 from wan_tui.ui.screens.opening import OpenItem
 from wan_tui.ui.screens.registry import HOME, TABS, tab_of
 from wan_tui.ui.text import Frame, Line, Role, Span, View, join, join_fitting, pad, spread, text, wrap
@@ -81,6 +80,8 @@ class BaseScreen(Screen[None], inherit_bindings=True):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._compositor = NarrowCompositor()
+        # Textual parses every style sheet again for a screen that was never shown; the first one's were just read.
+        self._css_update_count = 0
         self.session = session
         self.body = Container(id="body")
         self._composed = False

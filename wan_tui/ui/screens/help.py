@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from wan_tui.ui import glyphs
+from wan_tui.ui.format import key_name
 from wan_tui.ui.text import Frame, Role, Row, Span, View, pad, rule, text, wrap
 from wan_tui.ui.widgets.rows import LiveRows
 
@@ -19,24 +20,12 @@ if TYPE_CHECKING:
 
     from wan_tui.ui.session import Session
 
-_KEY_NAMES = {
-    "escape": "esc",
-    "question_mark": "?",
-    "slash": "/",
-    "colon": ":",
-    "pageup": "page up",
-    "pagedown": "page down",
-}
 _KEY_WIDTH = 24
 _MARKS = (
     (f"{glyphs.ON} {glyphs.HALF} {glyphs.OFF} {glyphs.CROSS}", "loaded, in between, unloaded, failed"),
     ("--", "not known or not supported; never means 0"),
     (f"EST {glyphs.ARROW} OBS", "estimated and observed seconds of the last generation"),
 )
-
-
-def key_name(key: str) -> str:
-    return _KEY_NAMES.get(key, key)
 
 
 def explained(bindings: Iterable[BindingType]) -> list[tuple[str, str]]:
