@@ -142,22 +142,23 @@ class Annotation:
         }
 
 
+# With $__interval, what happens between two windows would have no mark.
 STATE_CHANGES = Annotation(
     "State changes",
-    f"changes(wantui_deployment_state_changed_timestamp_seconds{{{DEPLOYMENT}}}[$__interval]) > 0",
+    f"changes(wantui_deployment_state_changed_timestamp_seconds{{{DEPLOYMENT}}}[$__rate_interval]) > 0",
     "{{deployment}} changed its state",
     "blue",
 )
 OUT_OF_MEMORY = Annotation(
     "Out of memory",
-    f"sum by (instance, deployment, phase) (increase(wantui_oom_errors_total{{{DEPLOYMENT}}}[$__interval])) > 0",
+    f"sum by (instance, deployment, phase) (increase(wantui_oom_errors_total{{{DEPLOYMENT}}}[$__rate_interval])) > 0",
     "{{deployment}} ran out of memory in {{phase}}",
     "red",
 )
 GPU_LOST = Annotation("GPU lost", f"wantui_gpu_up{{{GPU}}} == 0", "GPU {{gpu}} is lost", "dark-red")
 XID = Annotation(
     "Xid",
-    f"sum by (instance, gpu, xid) (increase(wantui_gpu_xid_errors_total{{{GPU}}}[$__interval])) > 0",
+    f"sum by (instance, gpu, xid) (increase(wantui_gpu_xid_errors_total{{{GPU}}}[$__rate_interval])) > 0",
     "GPU {{gpu}} reported Xid {{xid}}",
     "orange",
 )
