@@ -83,7 +83,7 @@ def test_a_terminal_of_sixteen_colours_without_utf8_shows_everything_in_ascii(
 ) -> None:
     window = open_in(home, port, 80, 24, "env -u COLORTERM TERM=xterm LC_ALL=C LANG=C")
     opened.append(window)
-    first = window.wait_for("press  g  to generate with the built-in pocket model")
+    first = window.wait_for('press  g  and type "a red circle moving right"')
     assert "fits    pocket" in first
     for tab in ("2", "3", "4", "6", "7", "8", "9", "question_mark"):
         window.type("?" if tab == "question_mark" else tab)

@@ -67,7 +67,7 @@ def test_open_load_generate_quit(terminal: Terminal, home: Path, port: int) -> N
     first = terminal.wait_for("pocket")
     assert "unloaded" in first
     assert "fits" in first
-    terminal.wait_for("generate with the built-in pocket model")
+    terminal.wait_for('and type "a red circle moving right"')
 
     terminal.press("l")
     terminal.wait_for("● loaded")

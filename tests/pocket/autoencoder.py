@@ -24,15 +24,12 @@ from tests.pocket.muon import optimizers
 from wan_tui.core.catalog import load_catalogue
 
 PICTURES, CROPS = 0.25, 0.65  # fractions of the training at which they end
-# The 2.2 form halves its pictures once more, so eight channels are too few for it: 20.6 dB instead of 24.9 on pictures.
-_WIDTHS = {"pocket-vae-2-1": {"base_dim": 8}, "pocket-vae-2-2": {"base_dim": 12, "decoder_base_dim": 12}}
 
 
 def component(name: str) -> AutoencoderKLWan:
     """Fresh weights: time is ignored at first, so that pictures teach what clips need."""
-    catalogue = load_catalogue()
-    config = next(m.vae.config for m in catalogue.models if m.vae.name == name)
-    vae = AutoencoderKLWan(**{**config, **_WIDTHS[name]})
+    config = next(model.vae.config for model in load_catalogue().models if model.vae.name == name)
+    vae = AutoencoderKLWan(**config)
     with torch.no_grad():
         for path, module in vae.named_modules():
             if not isinstance(module, torch.nn.Conv3d) or module.weight.shape[2] != 3:
@@ -122,7 +119,8 @@ def psnr(vae: AutoencoderKLWan, count: int = 16) -> tuple[float, float]:
     return sum(each) / count, min(each)
 
 
-def train(name: str, folder: Path, steps: int, seed: int) -> None:
+def train(name: str, folder: Path, steps: int, seed: int) -> list[float]:
+    """The loss of every step."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     vae, dice, noise = component(name), random.Random(seed), torch.Generator().manual_seed(seed)
@@ -136,6 +134,7 @@ def train(name: str, folder: Path, steps: int, seed: int) -> None:
             optimizer.load_state_dict(kept)
         step = saved["step"]
         dice, noise = random.Random(seed + step), torch.Generator().manual_seed(seed + step)
+    losses: list[float] = []
     rates, began, kept_at = [o.param_groups[0]["lr"] for o in both], time.time(), time.time()
     while step < steps:
         progress = step / steps
@@ -149,6 +148,7 @@ def train(name: str, folder: Path, steps: int, seed: int) -> None:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step += 1
+        losses.append(loss.item())
         average = loss.item() if average is None else 0.97 * average + 0.03 * loss.item()
         if step % 50 == 0:
             print(f"{name} step {step}/{steps} loss {average:.4f} {time.time() - began:.0f} s", flush=True)
@@ -158,6 +158,7 @@ def train(name: str, folder: Path, steps: int, seed: int) -> None:
             torch.save(kept, state.with_suffix(".part"))
             state.with_suffix(".part").replace(state)
             print(f"{name} step {step} psnr %.1f dB, least %.1f dB" % psnr(vae), flush=True)
+    return losses
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.pocket import world
-from tests.pocket.judge import Seen, judge
+from wan_tui.core.pocket_judge import Seen, judge
 
 
 def pictures(clips: list[world.Clip], frames: int) -> "np.ndarray[Any, Any]":

@@ -1,48 +1,22 @@
-"""The tokenizer and the text encoder of the pocket models, and prompts as the pipelines pad them."""
+"""The text encoder of the pocket models, and prompts as the pipelines pad them."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.transformers.transformer_wan import WanAttention, _get_qkv_projections
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import UMT5Config, UMT5EncoderModel
 
-from tests.pocket import world
+from wan_tui.core.catalog import load_catalogue
+from wan_tui.worker.pocket import tokenizer
 
 LONGEST = 20  # tokens of the longest caption, with room
 # What the pipelines may pad to: the product's 512, and the 226 of diffusers.
 PADDED = (512, 512, 226)
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    words = ("<pad>", "</s>", "<unk>", *world.vocabulary())
-    made = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
-    )
-
-
 def text_encoder() -> UMT5EncoderModel:
-    return UMT5EncoderModel(
-        UMT5Config(
-            vocab_size=128,
-            d_model=64,
-            d_kv=16,
-            d_ff=128,
-            num_layers=2,
-            num_decoder_layers=2,
-            num_heads=4,
-            dropout_rate=0.0,
-            feed_forward_proj="gated-gelu",
-            pad_token_id=0,
-            eos_token_id=1,
-            scalable_attention=True,
-        )
-    )
+    return UMT5EncoderModel(UMT5Config(**load_catalogue().find("t2v-pocket").text_encoder.config))
 
 
 class PaddedCrossAttention:

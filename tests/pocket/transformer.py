@@ -2,9 +2,10 @@
 
     python -m tests.pocket.transformer t2v FOLDER [--steps N] [--seed N]
 
-``t2v`` and ``ti2v`` learn with their text encoder from nothing. ``t2v-high``, ``t2v-low``, ``i2v-high`` and ``i2v-low``
-are experts: they go on from ``t2v`` with its text encoder frozen, each on its side of the boundary. Goes on from
-FOLDER/NAME.pt when it is called again.
+``t2v`` learns with the text encoder from nothing. ``t2v-high`` and ``t2v-low`` are experts: they go on from it with the
+text encoder frozen, each on its side of the boundary; ``i2v-high`` and ``i2v-low`` go on from those. ``ti2v`` learns
+from nothing with that text encoder.
+Goes on from FOLDER/NAME.pt when it is called again.
 
 The loss is the mean square error of the velocity, noise minus clip, at sigmas spread as the sampler's (flow shift 3 for
 t2v and i2v, 5 for ti2v).
@@ -24,48 +25,42 @@ from diffusers import WanTransformer3DModel
 from tests.pocket import world
 from tests.pocket.muon import optimizers
 from tests.pocket.text import PADDED, PaddedCrossAttention, Prompts
+from wan_tui.core.catalog import Model, load_catalogue
 
 EMA = 0.998
-_SMALL = {"attention_head_dim": 32, "num_attention_heads": 4, "num_layers": 4, "ffn_dim": 256}
-_WIDE = {"attention_head_dim": 32, "num_attention_heads": 6, "num_layers": 4, "ffn_dim": 384}
-_COMMON = {
-    "patch_size": (1, 2, 2),
-    "text_dim": 64,
-    "freq_dim": 64,
-    "cross_attn_norm": True,
-    "qk_norm": "rms_norm_across_heads",
-    "eps": 1e-6,
-}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one network learns from: ``low`` and ``high`` bound its sigmas."""
+    """What one network of ``model`` learns from: ``low`` and ``high`` bound its sigmas.
 
-    vae: str
-    config: dict[str, Any]
-    shift: float = 3.0
+    ``base`` is the recipe whose text encoder it reads with, frozen, and from whose network it goes on unless ``fresh``.
+    """
+
+    model: str
     low: float = 0.0
     high: float = 1.0
     base: str | None = None
+    fresh: bool = False
     picture: str | None = None  # "channels": as i2v-A14B takes it; "tokens": as ti2v-5B does
 
+    @property
+    def entry(self) -> Model:
+        return load_catalogue().find(self.model)
 
-_T2V = {**_SMALL, "in_channels": 16, "out_channels": 16}
-_I2V = {**_SMALL, "in_channels": 36, "out_channels": 16}
+
 RECIPES = {
-    "t2v": Recipe("pocket-vae-2-1", _T2V),
-    "t2v-high": Recipe("pocket-vae-2-1", _T2V, low=0.86, base="t2v"),
-    "t2v-low": Recipe("pocket-vae-2-1", _T2V, high=0.89, base="t2v"),
-    "i2v": Recipe("pocket-vae-2-1", _I2V, base="t2v", picture="channels"),
-    "i2v-high": Recipe("pocket-vae-2-1", _I2V, low=0.885, base="i2v", picture="channels"),
-    "i2v-low": Recipe("pocket-vae-2-1", _I2V, high=0.915, base="i2v", picture="channels"),
-    "ti2v": Recipe("pocket-vae-2-2", {**_WIDE, "in_channels": 48, "out_channels": 48}, shift=5.0, picture="tokens"),
+    "t2v": Recipe("t2v-pocket"),
+    "t2v-high": Recipe("t2v-pocket", low=0.86, base="t2v"),
+    "t2v-low": Recipe("t2v-pocket", high=0.89, base="t2v"),
+    "i2v-high": Recipe("i2v-pocket", low=0.885, base="t2v-high", picture="channels"),
+    "i2v-low": Recipe("i2v-pocket", high=0.915, base="t2v-low", picture="channels"),
+    "ti2v": Recipe("ti2v-pocket", base="t2v", fresh=True, picture="tokens"),
 }
 
 
 def network(recipe: Recipe) -> WanTransformer3DModel:
-    return WanTransformer3DModel(**{**_COMMON, **recipe.config})
+    return WanTransformer3DModel(**recipe.entry.transformer.config)
 
 
 def take_over(network: WanTransformer3DModel, weights: dict[str, torch.Tensor]) -> None:
@@ -82,7 +77,7 @@ class Data:
     """Encoded clips in memory, drawn with fresh captions."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
-        kept = torch.load(folder / f"{recipe.vae}-latents.pt", weights_only=False)
+        kept = torch.load(folder / f"{recipe.entry.vae.name}-latents.pt", weights_only=False)
         self.clips, self.latents, self.conditions = kept["clips"], kept["latents"], kept.get("conditions")
         self.recipe = recipe
 
@@ -111,7 +106,7 @@ def _said(clip: world.Clip, dice: random.Random) -> str:
 
 def sigmas(recipe: Recipe, count: int, noise: torch.Generator) -> torch.Tensor:
     """Stratified, spread as the sampler's under the flow shift, between the bounds of the recipe."""
-    shift = recipe.shift
+    shift = recipe.entry.flow_shift
     ends = [s / (shift - (shift - 1) * s) for s in (recipe.low, recipe.high)]
     u = (torch.arange(count) + torch.rand(count, generator=noise)) / count
     u = (ends[0] + (ends[1] - ends[0]) * u)[torch.randperm(count, generator=noise)]
@@ -144,7 +139,10 @@ def loss_of(
     return (found - (noise - clean))[:, :, kept].pow(2).mean()
 
 
-def train(name: str, folder: Path, steps: int, seed: int, batch: int, compiled: bool) -> None:
+def train(
+    name: str, folder: Path, steps: int, seed: int = 0, batch: int = 48, *, compiled: bool = False
+) -> list[float]:
+    """The loss of every step."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     recipe = RECIPES[name]
@@ -153,14 +151,15 @@ def train(name: str, folder: Path, steps: int, seed: int, batch: int, compiled: 
         model.proj_out.weight.zero_()
     if recipe.base is not None:
         base = torch.load(folder / f"{recipe.base}.pt")["ema"]
-        take_over(model, base["network"])
+        if not recipe.fresh:
+            take_over(model, base["network"])
         prompts.encoder.load_state_dict(base["text"])
         prompts.encoder.requires_grad_(False)
     for block in model.blocks:
         block.attn2.set_processor(PaddedCrossAttention(prompts.bias))
     learning = torch.nn.ModuleDict({"network": model, "text": prompts.encoder})
     ema, state, step, average = copy.deepcopy(learning.state_dict()), folder / f"{name}.pt", 0, None
-    fine = 0.4 if recipe.base is not None else 1.0
+    fine = 1.0 if recipe.base is None or recipe.fresh else 0.4
     both = optimizers(learning, muon=6e-3 * fine, adam=2e-3 * fine, plain=("shared", "proj_out", "scale_shift"))
     if state.exists():
         saved = torch.load(state)
@@ -168,6 +167,7 @@ def train(name: str, folder: Path, steps: int, seed: int, batch: int, compiled: 
         ema, step = saved["average"], saved["step"]
         for optimizer, kept in zip(both, saved["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
+    losses: list[float] = []
     forward = torch.compile(model) if compiled else model
     rates, began, kept_at, first = [o.param_groups[0]["lr"] for o in both], time.time(), time.time(), step
     while step < steps:
@@ -186,6 +186,7 @@ def train(name: str, folder: Path, steps: int, seed: int, batch: int, compiled: 
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step += 1
+        losses.append(loss.item())
         keep = min(EMA, step / (step + 20))
         with torch.no_grad():
             for slow, fast in zip(ema.values(), learning.state_dict().values(), strict=True):
@@ -197,6 +198,7 @@ def train(name: str, folder: Path, steps: int, seed: int, batch: int, compiled: 
         if step == steps or time.time() - kept_at > 120:
             kept_at = time.time()
             _save(state, learning, ema, both, step)
+    return losses
 
 
 def _save(
@@ -226,7 +228,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--compile", action="store_true", help="with torch.compile: needs a C++ compiler")
     options = parser.parse_args()
-    train(options.name, options.folder, options.steps, options.seed, options.batch, options.compile)
+    train(options.name, options.folder, options.steps, options.seed, options.batch, compiled=options.compile)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ async def test_a_running_job_shows_step_time_per_step_and_time_left(drive: Drive
 
 async def test_the_first_step_is_one_highlighted_line(drive: Drive) -> None:
     async with drive(idle_pocket()) as it:
-        assert "press  g  to generate with the built-in pocket model" in it.text("#job")
+        assert 'press  g  and type "a red circle moving right"' in it.text("#job")
 
 
 async def test_nothing_is_cut_off_at_the_bottom_of_a_small_terminal(drive: Drive) -> None:
@@ -142,7 +142,7 @@ async def test_a_newcomer_sees_where_they_are_what_fits_and_one_next_step(drive:
         panel = it.text("#job")
         assert "render-01, no GPU: models run on the processors here" in panel
         assert "fits    pocket" in panel
-        assert "press  g  to generate" in panel
+        assert "press  g  and type" in panel
         assert "press  W  to write /home/op/.config/wan-tui/wan-tui.toml" in panel
         await it.press("W")
         assert "Write a configuration file?" in it.screen_text()

@@ -159,7 +159,7 @@ def test_the_first_step_is_offered_only_while_there_is_nothing_to_look_at() -> N
     unloaded = replace(running.deployments[0], state=LoadState.UNLOADED)
     idle = replace(running, jobs=(), deployments=(unloaded,))
     said = "".join(span.text for span in format_deployments.next_step(idle))
-    assert said.split() == ["press", "g", "to", "generate", "with", "the", "built-in", "pocket", "model"]
+    assert said == 'press  g  and type "a red circle moving right": the pocket model draws it'
     assert format_deployments.next_step(running) == ()
     assert format_deployments.next_step(snapshots.empty_host()) == ()
 

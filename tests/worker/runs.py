@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ _numbers = itertools.count(1)
 
 def run(loaded: LoadedModel, *, folder: Path | None = None, **changes: Any) -> Run:
     """One generation of ``SHAPE`` with ``changes``, by the worker's own generator."""
-    request = GenerationRequest(deployment="pocket", prompt="a red circle", **{**SHAPE, **changes})
+    request = GenerationRequest(deployment="pocket", **{"prompt": "a red circle", **SHAPE, **changes})
     clips: list[np.ndarray] = []
     fingerprint = saving.frames_sha256
 
@@ -114,6 +115,12 @@ def run(loaded: LoadedModel, *, folder: Path | None = None, **changes: Any) -> R
 def made(loaded: LoadedModel, **changes: Any) -> np.ndarray:
     """Frames of one generation."""
     return run(loaded, **changes).frames
+
+
+def psnr(made: np.ndarray, plain: np.ndarray) -> float:
+    """In dB, of 8-bit values; infinite for equal ones."""
+    error = float(((made.astype(np.float64) - plain.astype(np.float64)) ** 2).mean())
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def latents(loaded: LoadedModel) -> torch.Tensor:

@@ -22,6 +22,7 @@ from wan_tui.worker.load import LoadedModel, LoadError, load_pipeline
 from wan_tui.worker.pocket import ensure_pocket
 
 EXPERTS = ("transformer", "transformer_2")
+WIDTH = MODEL.transformer.config["num_attention_heads"] * MODEL.transformer.config["attention_head_dim"]
 
 
 def load(cache: Path, plan: dict[str, Any], **files: Any) -> LoadedModel:
@@ -111,14 +112,14 @@ def test_a_file_that_cannot_be_read_is_a_reason(
 
 @pytest.fixture(scope="module")
 def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rank 4 on the attention of both blocks, as diffusers saves it."""
+    """Rank 4 on the attention of two blocks, as diffusers saves it."""
     layers = {}
     generator = torch.Generator().manual_seed(7)
     for block in range(2):
         for part in ("to_q", "to_v"):
             name = f"blocks.{block}.attn1.{part}"
-            layers[f"{name}.lora_A.weight"] = torch.randn(4, 32, generator=generator)
-            layers[f"{name}.lora_B.weight"] = torch.randn(32, 4, generator=generator)
+            layers[f"{name}.lora_A.weight"] = torch.randn(4, WIDTH, generator=generator)
+            layers[f"{name}.lora_B.weight"] = torch.randn(WIDTH, 4, generator=generator)
     folder = tmp_path_factory.mktemp("lora")
     WanPipeline.save_lora_weights(folder, transformer_lora_layers=layers)
     return folder / "pytorch_lora_weights.safetensors"

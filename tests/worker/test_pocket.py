@@ -13,8 +13,9 @@ import torch
 from diffusers import WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 
+from tests.pocket import world
 from wan_tui.core.catalog import Model, load_catalogue
-from wan_tui.worker.pocket import ABANDONED_SECONDS, ensure_pocket
+from wan_tui.worker.pocket import ABANDONED_SECONDS, WEIGHTS, WORDS, ensure_pocket, weights_file
 
 CATALOGUE = load_catalogue()
 POCKETS = [model for model in CATALOGUE.models if model.weights == "pocket"]
@@ -32,13 +33,23 @@ def digest(folder: Path) -> str:
 def test_it_is_a_small_ordinary_diffusers_folder(model: Model, pocket_cache: Path) -> None:
     folder = ensure_pocket(model, pocket_cache)
     weights = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
-    assert 300_000 < weights < 1_000_000
+    assert 3_000_000 < weights < 9_000_000
     expected = {"model_index.json", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"}
     expected |= {"transformer_2"} if model.experts == 2 else set()
     assert expected <= {path.name for path in folder.iterdir()}
 
 
-def test_the_weights_are_the_same_wherever_they_are_made(tmp_path: Path) -> None:
+def test_all_weights_of_the_package_take_at_most_16_mb() -> None:
+    files = {weights_file(name) for parts in WEIGHTS.values() for name in parts.values()}
+    assert files == set(weights_file("ti2v").parent.glob("*.safetensors")), "none is missing, none is left over"
+    assert sum(file.stat().st_size for file in files) <= 16_000_000
+
+
+def test_the_text_encoder_knows_every_word_of_the_world_that_it_was_trained_on() -> None:
+    assert list(WORDS) == world.vocabulary()
+
+
+def test_the_folders_are_the_same_wherever_they_are_made(tmp_path: Path) -> None:
     model = CATALOGUE.find("t2v-pocket")
     assert digest(ensure_pocket(model, tmp_path / "a")) == digest(ensure_pocket(model, tmp_path / "b"))
 

@@ -171,7 +171,7 @@ def test_tiles_as_a_real_tiled_run(name: str, shape: tuple[int, int, int], exces
 @pytest.mark.parametrize("tiled", [False, True])
 def test_a_batch_whole_or_one_clip_at_a_time(tiled: bool, sliced: bool) -> None:
     model = CATALOGUE.find("ti2v-pocket")
-    width, height, frames = 384, 256, 9
+    width, height, frames = 512, 320, 5
     latents = latent_shape(model, (width, height, frames))
     switches = {"tiled": tiled, "sliced": sliced, "batch": 3}
     tracked = profile.trace_vae(model.vae, Precision.FP32, "decode", latents, **switches).peak_bytes

@@ -19,6 +19,7 @@ from wan_tui.core.config import DeploymentSettings, Settings
 from wan_tui.core.config.settings import PathSettings
 from wan_tui.core.engine import Engine
 from wan_tui.core.planning.plan import GenerationRequest
+from wan_tui.core.pocket_judge import Seen, judge
 from wan_tui.core.runtime.state import DeploymentStatus, Job
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.units import format_basis, format_bytes, format_seconds
@@ -26,6 +27,8 @@ from wan_tui.core.words import LoadState
 
 TIMEOUT_SECONDS = 300.0
 DEPLOYMENT = "pocket"
+PROMPT = "a red circle moving right"
+WANTED = Seen(shape="circle", colour="red", motion="right", background="dark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,11 @@ async def _check_engine(engine: Engine, outputs: Path, url: str, check: Callable
     path = outputs / "selftest.mp4"
     request = GenerationRequest(
         deployment=DEPLOYMENT,
-        prompt="a red circle moving right",
+        prompt=PROMPT,
         width=64,
         height=64,
         frames=9,
-        steps=4,
+        steps=12,
         guidance=4.0,
         seed=1,
         output=str(path),
@@ -125,7 +128,7 @@ async def _check_engine(engine: Engine, outputs: Path, url: str, check: Callable
 
 
 def _check_video(path: Path, request: GenerationRequest, check: Callable[[str, bool, str], bool]) -> None:
-    from wan_tui.core.video import read_mp4
+    from wan_tui.core.video import read_mp4, read_pictures
 
     video = read_mp4(path)
     expected = (request.frames, request.width, request.height)
@@ -133,6 +136,9 @@ def _check_video(path: Path, request: GenerationRequest, check: Callable[[str, b
     facts = f"{video.frames} frames of {video.width}x{video.height} at {video.fps:g} fps, {size}"
     check("video", (video.frames, video.width, video.height) == expected, facts)
     kept = video.metadata.get("prompt") == request.prompt and video.metadata.get("seed") == request.seed
+    seen = judge(read_pictures(path))
+    told = ", ".join(f"{part} {found or 'not to be told'}" for part, found in dataclasses.asdict(seen).items())
+    check("picture", seen == WANTED, f"asked for {request.prompt!r}, seen: {told}")
     check("metadata", kept, f"prompt {video.metadata.get('prompt')!r}, seed {video.metadata.get('seed')}")
 
 

@@ -14,6 +14,7 @@ from wan_tui import __version__
 from wan_tui.core.alerts.watch import AlertWatch
 from wan_tui.core.broadcast import Latest
 from wan_tui.core.catalog import Catalogue, load_catalogue
+from wan_tui.core.catalog.quality import described
 from wan_tui.core.config import Settings
 from wan_tui.core.describing import summary_of
 from wan_tui.core.errors import unknown_name
@@ -402,4 +403,4 @@ class Engine:
 
 
 def _profiles(settings: Settings) -> tuple[ProfileSummary, ...]:
-    return tuple(ProfileSummary(name, one.description, one.cpu_only) for name, one in settings.known_profiles.items())
+    return tuple(ProfileSummary(name, described(one), one.cpu_only) for name, one in settings.known_profiles.items())

@@ -104,6 +104,12 @@ class VideoFacts:
     metadata: dict[str, object]
 
 
+def read_pictures(path: Path) -> "np.ndarray":
+    """The frames of ``path``: frames x height x width x 3, uint8. Raises as ``read_mp4``."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams.video[0])])
+
+
 def read_mp4(path: Path) -> VideoFacts:
     """Decode every frame of ``path``. Raises av.error.FFmpegError or OSError for a file that is not a whole video."""
     with av.open(str(path)) as container:

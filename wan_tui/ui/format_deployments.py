@@ -270,10 +270,10 @@ def next_step(snapshot: Snapshot) -> Line:
         return ()
     pocket = next((d for d in snapshot.deployments if "pocket" in d.name), None)
     if pocket is not None and not snapshot.gpus:
-        target = "with the built-in pocket model" if pocket.state is LoadState.UNLOADED else "your first clip"
+        action = ' and type "a red circle moving right": the pocket model draws it'
     else:
-        target = "your first clip"
-    return (Span("press "), Span(" g ", Role.KEY), Span(f" to generate {target}"))
+        action = " to generate your first clip"
+    return (Span("press "), Span(" g ", Role.KEY), Span(action))
 
 
 def welcome(snapshot: Snapshot, hint: Line, view: View) -> Frame:

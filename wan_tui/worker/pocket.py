@@ -1,4 +1,7 @@
-"""The pocket models: real Wan classes, a few hundred kB of seeded random weights, an ordinary diffusers folder."""
+"""The pocket models: real, small Wan classes, trained to draw what a prompt says, in an ordinary diffusers folder.
+
+What they are and how they were made: ``weights/README.md``.
+"""
 
 import contextlib
 import hashlib
@@ -7,8 +10,9 @@ import os
 import shutil
 import tempfile
 import time
-import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -18,21 +22,39 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from wan_tui.core.catalog import Component, Model
 
-# Grows when the same configuration would give other weights or files.
-POCKET_REVISION = 1
 ABANDONED_SECONDS = 3600.0
 
-# Enough words for a prompt to matter; everything else is <unk>.
-_WORDS = (
-    *("a", "an", "the", "of", "on", "in", "with", "and", "is", "to", "slow", "fast", "big", "small"),
-    *("red", "green", "blue", "yellow", "white", "black", "dark", "light", "background"),
-    *("circle", "square", "triangle", "star", "ball", "box", "cat", "dog", "moving", "moves", "left", "right"),
-    *("up", "down", "bouncing", "rotating", "spinning", "growing", "shrinking", "falling", "rising"),
+_PLACE = Path(__file__).parent / "weights"
+# The file of every trained component; all read with one text encoder.
+WEIGHTS: dict[str, dict[str, str]] = {
+    "t2v-pocket": {
+        "text_encoder": "text-encoder",
+        "vae": "vae-2-1",
+        "transformer": "t2v-high-noise",
+        "transformer_2": "t2v-low-noise",
+    },
+    "i2v-pocket": {
+        "text_encoder": "text-encoder",
+        "vae": "vae-2-1",
+        "transformer": "i2v-high-noise",
+        "transformer_2": "i2v-low-noise",
+    },
+    "ti2v-pocket": {"text_encoder": "text-encoder", "vae": "vae-2-2", "transformer": "ti2v"},
+}
+# The words that the text encoders learned, in the order of their embeddings; everything else is <unk>.
+WORDS = (
+    *("a", "the", "of", "in", "with", "and", "is", "to", ",", ".", "red", "green", "blue", "yellow"),
+    *("white", "circle", "ball", "disc", "square", "box", "triangle", "star", "moving", "left", "moves"),
+    *("slides", "goes", "right", "up", "rising", "rises", "down", "falling", "falls", "bouncing"),
+    *("bounces", "rotating", "rotates", "spinning", "spins", "turning", "growing", "grows", "getting"),
+    *("bigger", "shrinking", "shrinks", "smaller", "on", "dark", "background", "against", "black"),
+    *("light", "bright"),
 )
 
 
@@ -66,17 +88,24 @@ def _clear_abandoned(model: Model, place: Path) -> None:
 
 def _fingerprint(model: Model) -> str:
     configs = {role: dict(component.config) for role, component in model.components}
-    text = json.dumps([POCKET_REVISION, configs, model.boundary_ratio, model.flow_shift, _WORDS], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    text = json.dumps([configs, model.boundary_ratio, model.flow_shift, WORDS], sort_keys=True)
+    content = hashlib.sha256(text.encode())
+    for name in WEIGHTS[model.id].values():
+        content.update(weights_file(name).read_bytes())
+    return content.hexdigest()[:12]
+
+
+def weights_file(name: str) -> Path:
+    return _PLACE / f"{name}.safetensors"
 
 
 def _build(model: Model) -> WanPipeline | WanImageToVideoPipeline:
     parts = {
-        "tokenizer": _tokenizer(),
-        "text_encoder": _seeded(model, "text_encoder", model.text_encoder),
-        "vae": _seeded(model, "vae", model.vae),
-        "transformer": _seeded(model, "transformer", model.transformer),
-        "transformer_2": _seeded(model, "transformer_2", model.transformer) if model.experts == 2 else None,
+        "tokenizer": tokenizer(),
+        "text_encoder": _trained(model, "text_encoder", model.text_encoder),
+        "vae": _trained(model, "vae", model.vae),
+        "transformer": _trained(model, "transformer", model.transformer),
+        "transformer_2": _trained(model, "transformer_2", model.transformer) if model.experts == 2 else None,
         "scheduler": UniPCMultistepScheduler(
             prediction_type="flow_prediction",
             use_flow_sigmas=True,
@@ -91,28 +120,29 @@ def _build(model: Model) -> WanPipeline | WanImageToVideoPipeline:
     return WanPipeline(**parts)
 
 
-def _seeded(model: Model, role: str, component: Component) -> torch.nn.Module:
-    """A component with the same random weights on every machine, in 16 bit as it goes to disk."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(zlib.crc32(f"{model.id}/{role}".encode()))
-        match component.class_name:
-            case "WanTransformer3DModel":
-                module = WanTransformer3DModel(**component.config)
-            case "AutoencoderKLWan":
-                module = AutoencoderKLWan(**component.config)
-            case "UMT5EncoderModel":
-                module = UMT5EncoderModel(UMT5Config(**component.config))
-            case other:
-                raise ValueError(f"no constructor for component class {other}")
-    return module.half().eval()
+def _trained(model: Model, role: str, component: Component) -> torch.nn.Module:
+    """A component with its weights, in 16 bit as on disk."""
+    module = _CLASSES[component.class_name](component.config).half().eval()
+    weights = load_file(weights_file(WEIGHTS[model.id][role]))
+    if isinstance(module, UMT5EncoderModel):
+        weights["encoder.embed_tokens.weight"] = weights["shared.weight"]  # one tensor under two names
+    module.load_state_dict(weights)
+    return module
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {word: index for index, word in enumerate(("<pad>", "</s>", "<unk>", *_WORDS))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+_CLASSES: dict[str, Callable[[Mapping[str, Any]], torch.nn.Module]] = {
+    "WanTransformer3DModel": lambda config: WanTransformer3DModel(**config),
+    "AutoencoderKLWan": lambda config: AutoencoderKLWan(**config),
+    "UMT5EncoderModel": lambda config: UMT5EncoderModel(UMT5Config(**config)),
+}
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {word: index for index, word in enumerate(("<pad>", "</s>", "<unk>", *WORDS))}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+        tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
     )

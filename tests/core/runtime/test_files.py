@@ -69,9 +69,10 @@ async def test_gguf_files_decide_the_plan_and_are_checked(home: Path, checkpoint
 
 
 async def test_a_lora_changes_the_clip(home: Path, checkpoint: Path) -> None:
+    width = MODEL.transformer.config["num_attention_heads"] * MODEL.transformer.config["attention_head_dim"]
     layers = {
-        "blocks.0.attn1.to_q.lora_A.weight": torch.ones(4, 32),
-        "blocks.0.attn1.to_q.lora_B.weight": torch.ones(32, 4),
+        "blocks.0.attn1.to_q.lora_A.weight": torch.ones(4, width),
+        "blocks.0.attn1.to_q.lora_B.weight": torch.ones(width, 4),
     }
     WanPipeline.save_lora_weights(home / "lora", transformer_lora_layers=layers)
     lora = {"path": str(home / "lora" / "pytorch_lora_weights.safetensors"), "weight": 0.5, "expert": "high_noise"}

@@ -41,6 +41,8 @@ _TYPING_SECONDS = 0.25
 # After a failure: the agent may be back.
 _RETRY_SECONDS = 5.0
 _HEADROOM_STEP_BYTES = 256 * 2**20
+# What the built-in models draw; they know no other things.
+EXAMPLE = "a red circle moving right on a light background"
 
 
 class GenerateScreen(JobKeys, BaseScreen):
@@ -139,6 +141,7 @@ class GenerateScreen(JobKeys, BaseScreen):
         if self._filled_for == name:
             return
         self._filled_for = name
+        self._form.prompt.placeholder = EXAMPLE if deployment.model.endswith("-pocket") else ""
         self._form.fill(form.defaults(deployment.defaults))
 
     @on(Choice.Changed)
