@@ -89,7 +89,7 @@ def test_open_load_generate_quit(terminal: Terminal, home: Path, port: int) -> N
     terminal.press("v")
     terminal.wait_for("frame")
     terminal.press("Space", "Home", "Right")
-    terminal.wait_for(lambda screen: "paused  frame 5/9" in screen and "▀▀▀▀" in screen)
+    terminal.wait_for(lambda screen: "paused  frame  5/17" in screen and "▀▀▀▀" in screen)
     terminal.press("Escape", "5", "Escape")
 
     terminal.resize(60, 20)

@@ -16,6 +16,9 @@ from wan_tui.core.engine import Engine
 from wan_tui.core.snapshot import Snapshot
 from wan_tui.core.words import JobFailureReason, JobState, LoadState
 
+# What the pocket model draws at 64x64 takes less than the smallest disk has.
+LARGER = {**SMALL, "frames": 33, "width": 192, "height": 192}
+
 pytestmark = pytest.mark.usefixtures("quick")
 
 
@@ -44,13 +47,13 @@ async def test_a_full_disk_fails_the_job_and_with_room_again_the_next_one_runs(h
     outputs = home / "outputs"
     with small_disk(outputs) as resize:
         async with Engine(settings(home), launcher=ForkingLauncher(zygote)) as engine:
-            full = await engine.generate(request(**SMALL))
+            full = await engine.generate(request(**LARGER))
             failed = await until(engine, lambda s: job(s, full).state.ended)
             assert_not_written(failed, full, outputs, "No space left on device")
             assert "free some space" in str(job(failed, full).failure)
             assert files(outputs) == []
             resize(1 << 20)
-            again = await engine.generate(request(**SMALL))
+            again = await engine.generate(request(**LARGER))
             done = await until(engine, lambda s: job(s, again).state.ended)
             assert job(done, again).state is JobState.FINISHED
         assert_whole(outputs, videos=1)
@@ -60,9 +63,9 @@ async def test_a_file_that_may_not_grow_fails_the_job_wherever_it_stops(home: Pa
     """RLIMIT_FSIZE, as a quota: needs no root."""
     workers = ForkingLauncher(zygote, "hold:load")
     async with Engine(settings(home), launcher=workers) as engine:
-        unlucky = await engine.generate(request(**SMALL))
+        unlucky = await engine.generate(request(**LARGER))
         await held(engine, "load")
-        resource.prlimit(workers.pids[0], resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
+        resource.prlimit(workers.pids[0], resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
         release(workers.pids[0])
         failed = await until(engine, lambda s: job(s, unlucky).state.ended)
         assert_not_written(failed, unlucky, home / "outputs", "File too large")

@@ -309,8 +309,10 @@ class _Work:
         stage = self._stage(phase, cost, *self.denoise_kinds, extra_transfer=visit)
         if not run:
             return stage
-        # Nobody knows before how many passes are saved: from all that can be to none.
-        low, high = stage.seconds.low * passes.low / run, stage.seconds.high * passes.high / run
+        # Nobody knows before how many passes are saved: from all that can be to none. The expert is brought in once.
+        moved = self.bounds(visit, "transfer")
+        low = moved.low + (stage.seconds.low - moved.low) * passes.low / run
+        high = moved.high + (stage.seconds.high - moved.high) * passes.high / run
         return replace(stage, seconds=Bounds(low, stage.seconds.expected, high))
 
     @property
