@@ -26,6 +26,7 @@ from wan_tui.worker.pocket import ensure_pocket
 SEED = 20_261_124
 # A first frame without the shape, or with it elsewhere, is below 17 dB of the given one.
 SAME_PICTURE_DB = 20.0
+PARTS = Seen.__slots__
 Video = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -47,13 +48,17 @@ def subjects(count: int) -> list[tuple[world.Clip, str]]:
 
 
 def first_frame(clip: world.Clip) -> Image.Image:
-    video, _ = world.render([clip], 1)
-    return Image.fromarray(((video[0, :, 0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    return Image.fromarray(world.pictures([clip], 1)[0, 0])
+
+
+def right_parts(seen: Seen, clip: world.Clip) -> list[str]:
+    """Which of shape, colour, motion and background are as asked."""
+    return [part for part in PARTS if getattr(seen, part) == getattr(clip, part)]
 
 
 def generate(
     loaded: Any, prompt: str, seed: int, *, frames: int, steps: int, guidance: float, image: Any = None
-) -> Any:
+) -> Video:
     given = {} if image is None else {"image": image}
     found = loaded(
         prompt=prompt,
@@ -81,13 +86,13 @@ def evaluate(
         image = first_frame(clip) if with_picture else None
         video = generate(loaded, prompt, number, frames=frames, steps=steps, guidance=guidance, image=image)
         seen = judge(video)
-        parts = [part for part in Seen.__slots__ if getattr(seen, part) == getattr(clip, part)]
+        parts = right_parts(seen, clip)
         right.update(parts)
-        right["all"] += len(parts) == len(Seen.__slots__)
+        right["all"] += len(parts) == len(PARTS)
         if image is not None:
             right["first frame"] += psnr(video[0], np.asarray(image)) >= SAME_PICTURE_DB
         made.append((prompt, seen, video))
-    told = (*Seen.__slots__, "all", *(("first frame",) if with_picture else ()))
+    told = (*PARTS, "all", *(("first frame",) if with_picture else ()))
     return {part: right[part] / count for part in told}, made
 
 
@@ -133,7 +138,7 @@ def main() -> None:
     wrong = [
         (prompt, seen)
         for (prompt, seen, _), (clip, _) in zip(made, subjects(options.prompts), strict=True)
-        if any(getattr(seen, part) != getattr(clip, part) for part in Seen.__slots__)
+        if len(right_parts(seen, clip)) < len(PARTS)
     ]
     for prompt, seen in wrong:
         print(f"  {prompt!r}: {seen}")

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.pocket.evaluate import subjects
+from tests.pocket.evaluate import PARTS, right_parts, subjects
 from tests.worker.runs import MODEL, load, made, psnr
 from wan_tui.core.catalog import quality
-from wan_tui.core.pocket_judge import Seen, judge
+from wan_tui.core.pocket_judge import judge
 from wan_tui.core.words import OffloadMode, Precision, Quantization, StepCache
 from wan_tui.worker.load import LoadedModel
 
@@ -72,8 +72,7 @@ def drawn(cache: Path, option: Option | None, count: int) -> tuple[list[np.ndarr
     for number, (clip, prompt) in enumerate(subjects(count)):
         steps = option.steps if option else STEPS
         video = made(loaded, prompt=prompt, frames=FRAMES, steps=steps, seed=number, guidance=MODEL.default_guidance)
-        seen = judge(video)
-        right += all(getattr(seen, part) == getattr(clip, part) for part in Seen.__slots__)
+        right += len(right_parts(judge(video), clip)) == len(PARTS)
         frames.append(video)
     return frames, right / count
 

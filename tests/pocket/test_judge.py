@@ -11,18 +11,12 @@ from tests.pocket import world
 from wan_tui.core.pocket_judge import Seen, judge
 
 
-def pictures(clips: list[world.Clip], frames: int) -> "np.ndarray[Any, Any]":
-    video, _ = world.render(clips, frames)
-    made: np.ndarray[Any, Any] = ((video + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
-    return made
-
-
 @pytest.mark.parametrize("frames", [9, 17])
 def test_of_true_clips_it_is_right_in_98_of_100(frames: int) -> None:
     dice = random.Random(frames)
     clips = [world.placed(clip, dice) for clip in world.combinations()[:: 1 if frames == 9 else 3]]
     wrong: Counter[str] = Counter()
-    for clip, video in zip(clips, pictures(clips, frames), strict=True):
+    for clip, video in zip(clips, world.pictures(clips, frames), strict=True):
         seen = judge(video)
         wrong.update(part for part in Seen.__slots__ if getattr(seen, part) != getattr(clip, part))
     assert all(count <= 0.02 * len(clips) for count in wrong.values()), wrong
@@ -59,14 +53,14 @@ def test_a_lumpy_blob_is_no_shape() -> None:
 )
 def test_damage_is_seen(damage: Any, lost: tuple[str, ...]) -> None:
     clip = world.placed(world.Clip("star", "red", "left", "dark"), random.Random(1))
-    seen = judge(damage(pictures([clip], 9)[0]))
+    seen = judge(damage(world.pictures([clip], 9)[0]))
     assert all(getattr(seen, part) != getattr(clip, part) for part in lost), seen
 
 
 def test_smears_and_grain_do_not_mislead_it() -> None:
     clips = [world.placed(clip, random.Random(2)) for clip in world.combinations()[::7]]
     grain = np.random.default_rng(0).normal(0, 6, (len(clips), 9, 64, 64, 3))
-    video = pictures(clips, 9).astype(float)
+    video = world.pictures(clips, 9).astype(float)
     soft = sum(np.roll(video, (dy, dx), axis=(2, 3)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)) / 9 + grain
     right = [judge(found.clip(0, 255).astype(np.uint8)) for found in soft]
     whole = sum(

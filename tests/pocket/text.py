@@ -5,9 +5,10 @@ import math
 import torch
 import torch.nn.functional as F
 from diffusers.models.transformers.transformer_wan import WanAttention, _get_qkv_projections
-from transformers import UMT5Config, UMT5EncoderModel
+from transformers import UMT5EncoderModel
 
 from wan_tui.core.catalog import load_catalogue
+from wan_tui.worker.networks import network_of
 from wan_tui.worker.pocket import tokenizer
 
 LONGEST = 20  # tokens of the longest caption, with room
@@ -16,7 +17,8 @@ PADDED = (512, 512, 226)
 
 
 def text_encoder() -> UMT5EncoderModel:
-    return UMT5EncoderModel(UMT5Config(**load_catalogue().find("t2v-pocket").text_encoder.config))
+    encoder: UMT5EncoderModel = network_of(load_catalogue().find("t2v-pocket").text_encoder)
+    return encoder
 
 
 class PaddedCrossAttention:

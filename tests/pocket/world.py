@@ -7,7 +7,9 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 
 SIZE = 64
@@ -132,6 +134,13 @@ def render(clips: Sequence[Clip], frames: int = FRAMES) -> tuple[torch.Tensor, t
     colour = torch.tensor([COLOURS[c.colour] for c in clips])[:, :, None, None, None]
     background = torch.tensor([BACKGROUNDS[c.background] for c in clips])[:, :, None, None, None]
     return (background + (colour - background) * coverage) * 2 - 1, coverage
+
+
+def pictures(clips: Sequence[Clip], frames: int = FRAMES) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """``render`` in 8 bit: clips x frames x 64 x 64 x 3."""
+    video, _ = render(clips, frames)
+    made: np.ndarray[Any, np.dtype[np.uint8]] = ((video + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
+    return made
 
 
 def _path(clip: Clip, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -2,24 +2,18 @@
 
 import pytest
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from transformers import UMT5Config, UMT5EncoderModel
 
 from wan_tui.core.catalog import Component, load_catalogue
+from wan_tui.worker.networks import network_of
 
 COMPONENTS = {part.name: part for model in load_catalogue().models for _, part in model.components}
 
 
 def build(component: Component) -> torch.nn.Module:
     with torch.device("meta"):
-        match component.class_name:
-            case "WanTransformer3DModel":
-                return WanTransformer3DModel(**component.config)
-            case "AutoencoderKLWan":
-                return AutoencoderKLWan(**component.config)
-            case "UMT5EncoderModel":
-                return UMT5EncoderModel(UMT5Config(**component.config))
-    raise AssertionError(component.class_name)
+        module: torch.nn.Module = network_of(component)
+    assert type(module).__name__ == component.class_name
+    return module
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

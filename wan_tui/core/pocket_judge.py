@@ -4,6 +4,7 @@ The judge knows nothing about models or prompts. What it cannot tell is None: a 
 degrees, lengths in pixels; positive y is down.
 """
 
+import colorsys
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -67,18 +68,12 @@ def _colour(video: Array, coverage: Array) -> str | None:
     inside = video[coverage > 0.75]
     if not len(inside):
         return None
-    red, green, blue = np.median(inside, axis=0)
-    most, least = max(red, green, blue), min(red, green, blue)
-    if most <= 0 or (most - least) / most < LEAST_SATURATION:
-        return "white" if most > 0.75 else None
-    if most == red:
-        hue = 60 * ((green - blue) / (most - least)) % 360
-    elif most == green:
-        hue = 60 * ((blue - red) / (most - least)) + 120
-    else:
-        hue = 60 * ((red - green) / (most - least)) + 240
-    name, off = min(((name, abs((hue - at + 180) % 360 - 180)) for name, at in HUES.items()), key=lambda pair: pair[1])
-    return name if off <= MOST_HUE_ERROR else None
+    hue, saturation, value = colorsys.rgb_to_hsv(*np.median(inside, axis=0))
+    if saturation < LEAST_SATURATION:
+        return "white" if value > 0.75 else None
+    off = {name: abs((360 * hue - at + 180) % 360 - 180) for name, at in HUES.items()}
+    name = min(off, key=lambda name: off[name])
+    return name if off[name] <= MOST_HUE_ERROR else None
 
 
 def _centre(coverage: Array) -> tuple[float, float, float]:

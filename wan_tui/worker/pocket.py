@@ -10,23 +10,16 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import (
-    AutoencoderKLWan,
-    UniPCMultistepScheduler,
-    WanImageToVideoPipeline,
-    WanPipeline,
-    WanTransformer3DModel,
-)
+from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 from wan_tui.core.catalog import Component, Model
+from wan_tui.worker.networks import network_of
 
 ABANDONED_SECONDS = 3600.0
 
@@ -120,21 +113,14 @@ def _build(model: Model) -> WanPipeline | WanImageToVideoPipeline:
     return WanPipeline(**parts)
 
 
-def _trained(model: Model, role: str, component: Component) -> torch.nn.Module:
+def _trained(model: Model, role: str, component: Component) -> Any:
     """A component with its weights, in 16 bit as on disk."""
-    module = _CLASSES[component.class_name](component.config).half().eval()
+    module = network_of(component).half().eval()
     weights = load_file(weights_file(WEIGHTS[model.id][role]))
     if isinstance(module, UMT5EncoderModel):
         weights["encoder.embed_tokens.weight"] = weights["shared.weight"]  # one tensor under two names
     module.load_state_dict(weights)
     return module
-
-
-_CLASSES: dict[str, Callable[[Mapping[str, Any]], torch.nn.Module]] = {
-    "WanTransformer3DModel": lambda config: WanTransformer3DModel(**config),
-    "AutoencoderKLWan": lambda config: AutoencoderKLWan(**config),
-    "UMT5EncoderModel": lambda config: UMT5EncoderModel(UMT5Config(**config)),
-}
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -11,20 +11,20 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import UMT5Config, UMT5EncoderModel
 
 from wan_tui.core.catalog import Component, load_catalogue
 from wan_tui.core.planning.activations import PROMPT_TOKENS
 from wan_tui.core.words import Precision
+from wan_tui.worker.networks import network_of
 from wan_tui.worker.storages import LiveStorages, fused_attention
 
 DTYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
@@ -83,15 +83,7 @@ def build(component: Component, precision: Precision, layers: int | None = LAYER
     if layers is not None and "num_layers" in config:
         config["num_layers"] = layers
     with torch.device("meta"):
-        match component.class_name:
-            case "WanTransformer3DModel":
-                module: Any = WanTransformer3DModel(**config)
-            case "AutoencoderKLWan":
-                module = AutoencoderKLWan(**config)
-            case "UMT5EncoderModel":
-                module = UMT5EncoderModel(UMT5Config(**config))
-            case other:
-                raise ProfileError(f"no constructor for component class {other}")
+        module = network_of(replace(component, config=MappingProxyType(config)))
     kept = set(module._keep_in_fp32_modules or ()) if _keeps_fp32(component, precision) else set()
     for path, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.is_floating_point() and not kept & set(path.split(".")):
